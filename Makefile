@@ -1,0 +1,57 @@
+# Every target works on a fresh checkout: the environment is made when it is missing or older than pyproject.toml.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+SHELL := /bin/bash
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench targets venv lint fix clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "  PYTHON=python3.12 chooses the interpreter, VENV=path the environment, ARGS='...' adds arguments to demo and test."
+
+demo: $(VENV)/.installed  ## install, then watch an agent come to know its house (about four minutes)
+	$(BIN)/selfparam demo $(ARGS)
+
+test: $(VENV)/.installed-dev  ## all tests with coverage
+	$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
+
+check: lint  ## lint, types, import contracts and unit tests, in under a minute
+	$(BIN)/python -m pytest tests/unit -q
+
+bench: $(VENV)/.installed-dev  ## run the benchmarks in full and write benchmarks/results (long)
+	$(BIN)/python -m benchmarks.seed_model evaluate --json benchmarks/results/seed_model.json
+	$(BIN)/python -m benchmarks.demo --json benchmarks/results/demo.json
+	$(BIN)/python -m benchmarks.targets
+
+targets: $(VENV)/.installed-dev  ## print every committed result against its target
+	@$(BIN)/python -m benchmarks.targets
+
+lint: $(VENV)/.installed-dev  ## ruff, mypy and the import contracts
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fix: $(VENV)/.installed-dev  ## let ruff fix what it can
+	$(BIN)/ruff check --fix .
+
+venv: $(VENV)/.installed-dev  ## the environment with everything for development
+
+clean:  ## remove the environment and all caches (not .selfparam: that is someone's memory)
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* htmlcov build *.egg-info
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] + ". Say which one: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv $(VENV)
+
+# Stamps: made only after pip has ended well, so that an interrupted install is taken up again.
+$(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
+	$(PIP) install -e .
+	touch $@
+
+$(VENV)/.installed-dev: pyproject.toml | $(VENV)/bin/python
+	$(PIP) install -e '.[dev]'
+	touch $@ $(VENV)/.installed
