@@ -1,0 +1,101 @@
+"""Which requests are decoded together, turn by turn.
+
+Knows batches by version. Refuses to know threads, locks, which version serves, and where models come from.
+"""
+
+import logging
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+
+from transformers import PreTrainedModel
+
+from agent.decoding import DecodeBatch, GenerationFailed, Request
+
+logger = logging.getLogger(__name__)
+
+
+class BatchSchedule:
+    """Continuous batching: requests join between two decode steps, and never share a batch across versions.
+
+    Joining requests read their prompts as a batch of their own, whose cache is then merged into the running batch of
+    their version. Models whose caches cannot be merged exactly decode several batches of equal prompt lengths in turn.
+
+    Args:
+        eos_token_ids, pad_token_id: As for `DecodeBatch`.
+        max_batch: Requests of one version decoded at a time.
+        is_plain: Whether batches can be padded and merged, see `has_plain_cache`.
+    """
+
+    def __init__(self, *, eos_token_ids: Collection[int], pad_token_id: int, max_batch: int, is_plain: bool) -> None:
+        self._eos_token_ids = eos_token_ids
+        self._pad_token_id = pad_token_id
+        self._max_batch = max_batch
+        self._is_plain = is_plain
+        self._batches: list[DecodeBatch] = []
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._batches
+
+    def take_from(self, waiting: "deque[Request]") -> list[Request]:
+        """Remove and return the requests for which their version has room, first come first served."""
+        num_rows: Counter[int] = Counter()
+        for batch in self._batches:
+            num_rows[batch.version] += len(batch.requests)
+        taken: list[Request] = []
+        left: list[Request] = []
+        for request in waiting:
+            has_room = num_rows[request.version] < self._max_batch
+            (taken if has_room else left).append(request)
+            num_rows[request.version] += has_room
+        waiting.clear()
+        waiting.extend(left)
+        return taken
+
+    def join(self, model: PreTrainedModel, requests: Collection[Request]) -> None:
+        """Let requests of one version, whose weights are in `model`, begin with the next turn."""
+        groups: defaultdict[int, list[Request]] = defaultdict(list)
+        for request in requests:
+            groups[0 if self._is_plain else len(request.prompt_ids)].append(request)
+        for group in groups.values():
+            self._batches.append(
+                DecodeBatch(
+                    model,
+                    group,
+                    eos_token_ids=self._eos_token_ids,
+                    pad_token_id=self._pad_token_id,
+                    is_plain=self._is_plain,
+                )
+            )
+
+    def turn(self) -> list[Request]:
+        """Decode one token for every request that has joined; return the requests that ended."""
+        ended: list[Request] = []
+        merged_into: dict[int, DecodeBatch] = {}
+        for batch in self._batches:
+            ended += _guarded(batch.step, [batch])
+            if not batch.requests or not self._is_plain:
+                continue
+            running = merged_into.setdefault(batch.version, batch)
+            if running is not batch:
+                ended += _guarded(partial(running.absorb, batch), [running, batch])
+        self._batches = [batch for batch in self._batches if batch.requests]
+        return ended
+
+
+def _guarded(act: Callable[[], list[Request]], batches: Sequence[DecodeBatch]) -> list[Request]:
+    """Return the requests that ended; an error ends all requests of these batches and no others."""
+    try:
+        return act()
+    except Exception as error:
+        failed = [request for batch in batches for request in batch.requests]
+        logger.exception("a batch of version %d failed, %d requests with it", batches[0].version, len(failed))
+        for batch in batches:
+            batch.requests = []
+        for request in failed:
+            request.error = GenerationFailed(
+                f"version {request.version} failed after {len(request.token_ids)} tokens ({error!r}); ask again, or "
+                "ask another version"
+            )
+        return failed

@@ -1,0 +1,315 @@
+"""A model server that takes up new weights while it answers.
+
+Knows versions that are loaded, requests bound to them, and one worker thread that decodes. Refuses to know where
+weights come from, tokenizers, HTTP and Ray.
+"""
+
+import threading
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Future
+from types import TracebackType
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from agent.buffers import ModelSkeleton, same_weights
+from agent.decoding import Generation, Request, has_plain_cache, reads_a_cache
+from agent.schedule import BatchSchedule
+from agent.versions import LoadedVersion, LoadedVersions
+from memory_log.errors import BadInput, DeltaMismatch, NotAModel, SelfParamError
+
+NUM_SWAPS_KEPT = 1000  # newest entries of the statistics; a server may run for months
+
+
+class ServerClosed(SelfParamError, RuntimeError):
+    """The server was closed before it could answer; start another one and ask again."""
+
+
+class Swap(BaseModel):
+    """One change of the serving version.
+
+    Example:
+        Swap(version=3, prepare_seconds=0.021, swap_seconds=0.00002, num_in_flight=7)
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: int
+    prepare_seconds: float  # beside serving: checking and copying the tensors
+    swap_seconds: float  # from the call until new requests bind to the version
+    num_in_flight: int  # requests bound to older versions at that moment; all of them are answered by theirs
+
+
+class ServerStats(BaseModel):
+    """What a server has done and holds, read at one moment."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    num_requests: int  # accepted; each ends answered, failed or cancelled
+    num_answered: int
+    num_failed: int  # accepted but not answered
+    num_cancelled: int  # withdrawn by the caller before decoding began
+    num_refused: int  # never accepted: bad input, a version that is not loaded
+    num_in_flight: int
+    num_tokens: int
+    serving_version: int
+    loaded_versions: tuple[int, ...]
+    swaps: tuple[Swap, ...]  # the newest NUM_SWAPS_KEPT
+
+
+class ModelServer:
+    """Answers prompts greedily in batches and swaps weights between two requests, never within one.
+
+    Args:
+        model: Hugging Face causal LM with the weights of `version`; put into eval mode. It belongs to the server from
+            here on: nobody else may write to its tensors.
+        eos_token_ids: Tokens that end an answer.
+        pad_token_id: Any valid id; it fills up shorter prompts and is masked.
+        max_batch: Requests of one version that are decoded together.
+        max_versions: Versions kept loaded, at least 2. The least recently used one without requests goes first;
+            versions with unfinished requests stay even above this number.
+        version: The number of the weights in `model`.
+        clock: Monotonic seconds.
+
+    Example:
+        with ModelServer(model, eos_token_ids={2}, pad_token_id=0) as server:
+            answer = server.submit([5, 17, 9]).result()
+            server.prepare(1, new_state_dict)
+            server.activate(1)
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        *,
+        eos_token_ids: Collection[int],
+        pad_token_id: int,
+        max_batch: int = 16,
+        max_versions: int = 3,
+        version: int = 0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if max_batch < 1 or max_versions < 2:
+            raise BadInput(
+                f"got max_batch {max_batch} and max_versions {max_versions}; needed are at least 1 and 2 "
+                "(the version that serves and the one that is made ready)"
+            )
+        if not reads_a_cache(model):
+            raise NotAModel(
+                f"{type(model).__name__} takes no past_key_values, so it cannot decode token by token here; "
+                "use a causal language model of transformers that does"
+            )
+        model.train(False)
+        config = model.config.get_text_config(decoder=True)
+        self._max_positions: int | None = getattr(config, "max_position_embeddings", None)
+        self._num_token_ids: int = config.vocab_size
+        self._skeleton = ModelSkeleton(model)
+        self._schedule = BatchSchedule(
+            eos_token_ids=frozenset(eos_token_ids),
+            pad_token_id=pad_token_id,
+            max_batch=max_batch,
+            is_plain=has_plain_cache(model),
+        )  # used by the worker thread alone
+        self._clock = clock
+
+        self._changed = threading.Condition()  # guards everything below; never held during a forward pass
+        self._versions = LoadedVersions(version, model, max_versions=max_versions)
+        self._waiting: deque[Request] = deque()
+        self._swaps: deque[Swap] = deque(maxlen=NUM_SWAPS_KEPT)
+        self._counts = dict.fromkeys(("requests", "answered", "failed", "cancelled", "refused", "tokens"), 0)
+        self._is_closed = False
+        self._worker = threading.Thread(target=self._decode_until_closed, name="model-server", daemon=True)
+        self._worker.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def submit(
+        self, prompt_ids: Sequence[int], *, version: int | None = None, max_new_tokens: int = 48
+    ) -> "Future[Generation]":
+        """Bind a request to a version now and return its future answer. Thread-safe; does not block on decoding.
+
+        Args:
+            prompt_ids: 1 to (the model's longest sequence - 1) token ids.
+            version: A loaded version, or None for the one that serves at this moment.
+            max_new_tokens: The answer ends here at the latest (`finish_reason` "length"), or where the model's
+                longest sequence ends.
+
+        Returns:
+            A future with the answer; cancelling it works until decoding has begun.
+
+        Raises:
+            BadInput: The prompt is empty, too long, or holds ids that the model does not have.
+            UnknownVersion: The version is not loaded.
+            ServerClosed: The server was closed.
+        """
+        prompt = tuple(prompt_ids)
+        with self._changed:
+            try:
+                if self._is_closed:
+                    raise ServerClosed("this server is closed; start another one and ask again")
+                max_new_tokens = self._checked_max_new_tokens(prompt, max_new_tokens)
+                bound = self._versions.serving if version is None else version
+                loaded = self._versions.get(bound)
+            except SelfParamError:
+                self._counts["refused"] += 1
+                raise
+            request = Request(prompt, bound, max_new_tokens, started_at=self._clock())
+            loaded.num_in_flight += 1
+            self._counts["requests"] += 1
+            self._waiting.append(request)
+            self._changed.notify_all()
+        return request.future
+
+    def prepare(self, version: int, state_dict: Mapping[str, Tensor]) -> None:
+        """Make a version ready beside the one that serves; what serves is not touched, also on failure.
+
+        A version number always means the same weights: preparing a loaded one again with equal tensors does nothing.
+
+        Args:
+            version: Its number.
+            state_dict: All weights, folded; see `ModelSkeleton.build`. Copied.
+
+        Raises:
+            DeltaMismatch: The tensors do not fit this model, or the version is loaded with other weights.
+            DeltaCorrupt: A tensor holds NaN or infinity.
+            ServerClosed: The server was closed.
+        """
+        with self._changed:
+            held = self._versions.get(version) if version in self._versions.numbers else None
+        if held is None:
+            started = self._clock()
+            built = LoadedVersion(self._skeleton.build(state_dict, version=version))
+            built.prepare_seconds = self._clock() - started
+            with self._changed:
+                if self._is_closed:
+                    raise ServerClosed(f"this server was closed before version {version} was ready; start another one")
+                held = self._versions.add(version, built)
+            if held is built:
+                return
+        if not same_weights(held.model, state_dict):
+            raise DeltaMismatch(
+                f"version {version} is loaded with other weights than the ones given now; numbers are never reused, "
+                "give the new weights a new one"
+            )
+
+    def activate(self, version: int) -> None:
+        """Let new requests bind to a prepared version; requests in flight keep theirs. Idempotent.
+
+        Raises:
+            UnknownVersion: The version is not loaded; what serves goes on serving.
+        """
+        started = self._clock()
+        with self._changed:
+            loaded = self._versions.get(version)
+            if version == self._versions.serving:
+                return
+            self._versions.serving = version
+            self._versions.release_unused()
+            self._swaps.append(
+                Swap(
+                    version=version,
+                    prepare_seconds=loaded.prepare_seconds,
+                    swap_seconds=self._clock() - started,
+                    num_in_flight=self._versions.num_in_flight - loaded.num_in_flight,
+                )
+            )
+
+    def stats(self) -> ServerStats:
+        """Return consistent figures of this moment; an answer that a caller has seen is counted."""
+        with self._changed:
+            counts = {f"num_{name}": count for name, count in self._counts.items()}
+            return ServerStats(
+                **counts,
+                num_in_flight=self._versions.num_in_flight,
+                serving_version=self._versions.serving,
+                loaded_versions=self._versions.numbers,
+                swaps=tuple(self._swaps),
+            )
+
+    def close(self) -> None:
+        """Finish the answers that are being decoded, fail the ones that wait, and stop. Idempotent."""
+        with self._changed:
+            self._is_closed = True
+            dropped = list(self._waiting)
+            self._waiting.clear()
+            self._changed.notify_all()
+        for request in dropped:
+            request.error = ServerClosed("the server was closed while this request waited; ask another server")
+        self._settle([request for request in dropped if self._begin(request)])
+        if threading.current_thread() is not self._worker:
+            self._worker.join()
+
+    def _checked_max_new_tokens(self, prompt: tuple[int, ...], max_new_tokens: int) -> int:
+        if not prompt or max_new_tokens < 1:
+            raise BadInput(
+                f"got a prompt of {len(prompt)} tokens and max_new_tokens {max_new_tokens}; "
+                "both must be at least 1: give the prompt some text"
+            )
+        outside = [token_id for token_id in prompt if not 0 <= token_id < self._num_token_ids]
+        if outside:
+            raise BadInput(
+                f"the prompt holds the token id {outside[0]}, this model has 0 to {self._num_token_ids - 1}; "
+                "use the tokenizer that belongs to the model"
+            )
+        if self._max_positions is None:
+            return max_new_tokens
+        if len(prompt) >= self._max_positions:
+            raise BadInput(
+                f"the prompt has {len(prompt)} tokens, this model reads at most {self._max_positions} with the "
+                "answer; shorten it"
+            )
+        return min(max_new_tokens, self._max_positions - len(prompt))
+
+    def _decode_until_closed(self) -> None:
+        while self._let_join():
+            self._settle(self._schedule.turn())
+
+    def _let_join(self) -> bool:
+        """Wait for work and hand what fits to the schedule; False when closed and done."""
+        with self._changed:
+            while not self._waiting and self._schedule.is_empty:
+                if self._is_closed:
+                    return False
+                self._changed.wait()
+            joining: defaultdict[int, list[Request]] = defaultdict(list)
+            for request in self._schedule.take_from(self._waiting):
+                joining[request.version].append(request)
+            models = {version: self._versions.get(version).model for version in joining}
+        for version, requests in joining.items():
+            begun = [request for request in requests if self._begin(request)]
+            if begun:
+                self._schedule.join(models[version], begun)
+        return True
+
+    def _begin(self, request: Request) -> bool:
+        """Make a request uncancellable; False where its caller has cancelled it already."""
+        if request.future.set_running_or_notify_cancel():
+            return True
+        with self._changed:
+            self._counts["cancelled"] += 1
+            self._versions.unbind(request.version)
+        return False
+
+    def _settle(self, ended: Sequence[Request]) -> None:
+        """Account for ended requests, release what only they held, then tell their callers."""
+        finished_at = self._clock()
+        with self._changed:
+            for request in ended:
+                self._counts["answered" if request.error is None else "failed"] += 1
+                self._counts["tokens"] += len(request.token_ids)
+                self._versions.unbind(request.version)
+        for request in ended:
+            if request.error is not None:
+                request.future.set_exception(request.error)
+            else:
+                request.future.set_result(request.generation(finished_at))
