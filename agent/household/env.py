@@ -44,7 +44,7 @@ class HouseholdEnv(gymnasium.Env[str, str]):
     """A house to walk about in. Each perception comes as an experience, ready for the log.
 
     `info["experiences"]` holds the step's events as keyword arguments of `memory_log.records.NewExperience` (text,
-    facts, step, action). The reward is the number of facts that are news: never perceived before in the episode, or with
+    facts, step, action). The reward is the number of facts that are news: not perceived before in the episode, or with
     another value. A house has no goal, so an episode is never terminated; it is truncated after `max_steps`.
 
     Args:
