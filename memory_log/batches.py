@@ -1,0 +1,287 @@
+"""The queue inside a transaction: updater leases and batches. Knows no weights and no target sentences' meaning.
+
+Every function that changes a lineage takes its row first, so that workers act one after the other.
+"""
+
+import math
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, insert, select, update
+
+from memory_log import tables
+from memory_log.errors import BadInput, LeaseLost, LineageBusy, NothingPending, UnknownExperience, UnknownVersion
+from memory_log.records import Batch, ExperienceState, UpdaterLease, VersionState
+from memory_log.words import pieces
+
+# An experience whose updates keep dying is first tried alone, so that its neighbours are cleared, then given up.
+ALONE_AFTER_ATTEMPTS = 2
+DEAD_AFTER_ATTEMPTS = 5
+
+lineages, batches, members = tables.lineages, tables.batches, tables.batch_members
+experiences, versions, targets = tables.experiences, tables.versions, tables.targets
+
+
+def lock(connection: Connection, lineage: str) -> Row[Any]:
+    """The lineage's row, ours until the transaction ends.
+
+    Raises:
+        UnknownVersion: nobody has called `ensure_lineage` for it.
+    """
+    row = connection.execute(select(lineages).where(lineages.c.name == lineage).with_for_update()).one_or_none()
+    if row is None:
+        raise UnknownVersion(f"lineage {lineage!r} has no versions yet; `ensure_lineage` makes version 0")
+    return row
+
+
+def hold(connection: Connection, lease: UpdaterLease) -> Row[Any]:
+    """The lineage's row, if this lease is still the one that counts.
+
+    A lease past its time still counts until somebody else takes over: only then could two work on one lineage.
+
+    Raises:
+        LeaseLost: it was released, or another acquisition has a higher fence.
+    """
+    row = lock(connection, lease.lineage)
+    if row.fence != lease.fence or row.lease_owner is None:
+        holder = f"held by {row.lease_owner!r}" if row.lease_owner is not None else "free"
+        raise LeaseLost(
+            f"the lease of {lease.owner!r} on lineage {lease.lineage!r} (fence {lease.fence}) is over: the lineage is "
+            f"at fence {row.fence} and {holder}; acquire a new lease and open a new batch"
+        )
+    return row
+
+
+def acquire(connection: Connection, lineage: str, owner: str, lease_seconds: float, now: datetime) -> UpdaterLease:
+    """Take the lineage's one updater lease; what a dead owner left behind is put back first."""
+    row = lock(connection, lineage)
+    check_free(row, now)
+    return _write_lease(connection, lineage, owner, expel(connection, row), lease_seconds, now)
+
+
+def check_free(row: Row[Any], now: datetime) -> None:
+    """Raises:
+    LineageBusy: an unexpired lease stands.
+    """
+    if row.lease_owner is not None and row.lease_expires_at > now:
+        seconds = math.ceil((row.lease_expires_at - now).total_seconds())
+        raise LineageBusy(
+            f"lineage {row.name!r} is being updated by {row.lease_owner!r}, whose lease ends in {seconds} s; "
+            "try again when that update has ended"
+        )
+
+
+def expel(connection: Connection, row: Row[Any]) -> int:
+    """End an expired lease: its experiences wait again, its batch is abandoned. The next fence."""
+    if row.lease_owner is not None:
+        abandon_open_batch(connection, row.name, f"the lease of {row.lease_owner!r} expired", crashed=True)
+        connection.execute(
+            update(lineages)
+            .where(lineages.c.name == row.name)
+            .values(fence=row.fence + 1, lease_owner=None, lease_expires_at=None)
+        )
+    return int(row.fence) + 1
+
+
+def renew(connection: Connection, lease: UpdaterLease, lease_seconds: float, now: datetime) -> UpdaterLease:
+    """The same lease with a later end."""
+    hold(connection, lease)
+    return _write_lease(connection, lease.lineage, lease.owner, lease.fence, lease_seconds, now)
+
+
+def _write_lease(
+    connection: Connection, lineage: str, owner: str, fence: int, lease_seconds: float, now: datetime
+) -> UpdaterLease:
+    if not 0 < lease_seconds < 1e9 or not owner:
+        raise BadInput(f"got lease_seconds={lease_seconds}, owner={owner!r}; a lease needs a positive time and a name")
+    lease = UpdaterLease(
+        lineage=lineage, owner=owner, fence=fence, expires_at=now + timedelta(seconds=float(lease_seconds))
+    )
+    connection.execute(
+        update(lineages)
+        .where(lineages.c.name == lineage)
+        .values(fence=fence, lease_owner=owner, lease_expires_at=lease.expires_at)
+    )
+    return lease
+
+
+def release(connection: Connection, lease: UpdaterLease) -> None:
+    """Give the lease back with everything that is still open under it; one that is already over stays over."""
+    row = lock(connection, lease.lineage)
+    if row.fence == lease.fence and row.lease_owner is not None:
+        abandon_open_batch(connection, lease.lineage, f"{lease.owner!r} gave its lease back", crashed=False)
+        connection.execute(
+            update(lineages).where(lineages.c.name == lease.lineage).values(lease_owner=None, lease_expires_at=None)
+        )
+
+
+def open_batch(connection: Connection, lease: UpdaterLease, limit: int, now: datetime) -> Batch:
+    """Claim the oldest pending experiences, at most `limit`, in order.
+
+    Raises:
+        NothingPending: there are none.
+    """
+    if limit < 1:
+        raise BadInput(f"got limit={limit}; a batch needs at least one experience")
+    head = hold(connection, lease).head
+    statement = select(experiences.c.id, experiences.c.attempts).where(
+        experiences.c.lineage == lease.lineage, experiences.c.state == ExperienceState.PENDING.value
+    )
+    rows = connection.execute(statement.order_by(experiences.c.id).limit(limit)).all()
+    if not rows:
+        raise NothingPending(f"no experience of lineage {lease.lineage!r} waits to be learned; append some first")
+    ids = [row.id for row in rows]
+    suspects = [index for index, row in enumerate(rows) if row.attempts >= ALONE_AFTER_ATTEMPTS]
+    if suspects:
+        ids = ids[: max(suspects[0], 1)]
+    return _insert_batch(connection, lease, head, ids, now)
+
+
+def open_batch_of(connection: Connection, lease: UpdaterLease, ids: Sequence[int], now: datetime) -> Batch:
+    """Claim exactly these pending experiences.
+
+    Raises:
+        UnknownExperience: one is not in this lineage.
+        BadInput: one is not pending, or there are none.
+    """
+    head = hold(connection, lease).head
+    wanted = sorted(set(ids))
+    if not wanted:
+        raise BadInput("got no experience ids; a batch needs at least one")
+    states: dict[int, str] = {}
+    for piece in pieces(wanted):
+        statement = select(experiences.c.id, experiences.c.state).where(
+            experiences.c.id.in_(piece), experiences.c.lineage == lease.lineage
+        )
+        states |= {row.id: row.state for row in connection.execute(statement)}
+    for number in wanted:
+        if number not in states:
+            raise UnknownExperience(f"lineage {lease.lineage!r} has no experience {number}")
+        if states[number] != ExperienceState.PENDING.value:
+            raise BadInput(f"experience {number} is {states[number]}; only pending ones can be put into a batch")
+    return _insert_batch(connection, lease, head, wanted, now)
+
+
+def _insert_batch(connection: Connection, lease: UpdaterLease, head: int, ids: list[int], now: datetime) -> Batch:
+    standing = connection.execute(
+        select(batches.c.id).where(batches.c.lineage == lease.lineage, batches.c.state == "open")
+    ).scalar()
+    if standing is not None:
+        raise BadInput(f"batch {standing} of lineage {lease.lineage!r} is still open; admit or reject it first")
+    row = {"lineage": lease.lineage, "parent_version": head, "state": "open", "fence": lease.fence, "opened_at": now}
+    batch_id = connection.execute(insert(batches).returning(batches.c.id), row).scalar_one()
+    connection.execute(insert(members), [{"batch_id": batch_id, "experience_id": number} for number in ids])
+    for piece in pieces(ids):
+        connection.execute(
+            update(experiences)
+            .where(experiences.c.id.in_(piece))
+            .values(state=ExperienceState.LEASED.value, batch_id=batch_id)
+        )
+    return find(connection, batch_id)
+
+
+def find(connection: Connection, batch_id: int) -> Batch:
+    """The batch with its members, whatever became of it."""
+    row = connection.execute(select(batches).where(batches.c.id == batch_id)).one_or_none()
+    if row is None:
+        raise BadInput(f"there is no batch {batch_id}")
+    ids = connection.execute(
+        select(members.c.experience_id).where(members.c.batch_id == batch_id).order_by(members.c.experience_id)
+    ).scalars()
+    return Batch(
+        id=row.id, lineage=row.lineage, parent_version=row.parent_version, experience_ids=tuple(ids),
+        state=row.state, fence=row.fence,
+    )  # fmt: skip
+
+
+def hold_batch(connection: Connection, lease: UpdaterLease, batch_id: int) -> Batch:
+    """The open batch, if lease and batch are still ours.
+
+    Raises:
+        LeaseLost: the lease is over, or the batch was ended (also by forgetting one of its experiences).
+    """
+    hold(connection, lease)
+    batch = find(connection, batch_id)
+    if batch.lineage != lease.lineage or batch.fence != lease.fence or batch.state != "open":
+        reason = connection.execute(select(batches.c.reason).where(batches.c.id == batch_id)).scalar()
+        raise LeaseLost(
+            f"batch {batch_id} is {batch.state}{f' ({reason})' if reason else ''} and belongs to fence {batch.fence} "
+            f"of lineage {batch.lineage!r}; open a new batch"
+        )
+    return batch
+
+
+def reject(connection: Connection, lease: UpdaterLease, batch_id: int, reason: str, refuse: bool) -> None:
+    """End a batch without learning it: its experiences are refused with the reason, or wait again."""
+    if not reason.strip():
+        raise BadInput("got an empty reason; a rejection says why")
+    hold_batch(connection, lease, batch_id)
+    if refuse:
+        connection.execute(
+            update(experiences)
+            .where(experiences.c.batch_id == batch_id)
+            .values(state=ExperienceState.REFUSED.value, reason=reason, batch_id=None)
+        )
+    _end(connection, batch_id, "rejected", reason)
+
+
+def commit(connection: Connection, batch_id: int, version: int) -> None:
+    """End a batch whose version is admitted: its experiences are learned in it."""
+    connection.execute(
+        update(experiences)
+        .where(experiences.c.batch_id == batch_id)
+        .values(state=ExperienceState.LEARNED.value, learned_in=version, batch_id=None)
+    )
+    _reject_candidates(connection, batch_id, f"version {version} was admitted for the same batch")
+    connection.execute(update(batches).where(batches.c.id == batch_id).values(state="committed"))
+
+
+def abandon_open_batch(connection: Connection, lineage: str, reason: str, *, crashed: bool) -> None:
+    """End the lineage's open batch, if there is one. A crash counts against its experiences."""
+    batch_id = connection.execute(
+        select(batches.c.id).where(batches.c.lineage == lineage, batches.c.state == "open")
+    ).scalar()
+    if batch_id is None:
+        return
+    if crashed:
+        ours = experiences.c.batch_id == batch_id
+        connection.execute(update(experiences).where(ours).values(attempts=experiences.c.attempts + 1))
+        connection.execute(
+            update(experiences)
+            .where(ours, experiences.c.attempts >= DEAD_AFTER_ATTEMPTS)
+            .values(
+                state=ExperienceState.DEAD.value,
+                batch_id=None,
+                reason=f"{DEAD_AFTER_ATTEMPTS} updates died while holding it",
+            )
+        )
+    _end(connection, batch_id, "abandoned", reason)
+
+
+def _end(connection: Connection, batch_id: int, state: str, reason: str) -> None:
+    connection.execute(
+        update(experiences)
+        .where(experiences.c.batch_id == batch_id)
+        .values(state=ExperienceState.PENDING.value, batch_id=None)
+    )
+    _reject_candidates(connection, batch_id, reason)
+    # Targets of a batch that will never be admitted can never be replayed.
+    connection.execute(delete(targets).where(targets.c.batch_id == batch_id))
+    connection.execute(update(batches).where(batches.c.id == batch_id).values(state=state, reason=reason))
+
+
+def _reject_candidates(connection: Connection, batch_id: int, reason: str) -> None:
+    connection.execute(
+        update(versions)
+        .where(versions.c.batch_id == batch_id, versions.c.state == VersionState.CANDIDATE.value)
+        .values(state=VersionState.REJECTED.value, reason=reason)
+    )
+
+
+def current_lease(connection: Connection, lineage: str) -> UpdaterLease | None:
+    """The lease on record, expired or not."""
+    row = connection.execute(select(lineages).where(lineages.c.name == lineage)).one_or_none()
+    if row is None or row.lease_owner is None:
+        return None
+    return UpdaterLease(lineage=lineage, owner=row.lease_owner, fence=row.fence, expires_at=row.lease_expires_at)

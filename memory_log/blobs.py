@@ -1,0 +1,143 @@
+"""Delta files in a folder that every node can read. Knows bytes and checksums, not what is in them."""
+
+import errno
+import hashlib
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+
+from memory_log.clock import Clock, utc_now
+from memory_log.errors import BadInput, DeltaCorrupt
+from memory_log.records import DeltaRef
+
+_READ_BYTES = 1 << 20
+_UNFINISHED = ".unfinished"
+
+# A function that writes the whole content to the path that it is given.
+Writer = Callable[[Path], object]
+
+
+class BlobStore:
+    """Files that appear whole or not at all, are never overwritten, and are checked before they are read.
+
+    Args:
+        root: a folder of its own; made when missing. Nothing else may live in it, because clean-up removes strangers.
+        clock: decides the age of a file in clean-up.
+
+    Example: BlobStore(home / "blobs").put("default/3.safetensors", content)
+    """
+
+    def __init__(self, root: Path, *, clock: Clock = utc_now) -> None:
+        self.root = root
+        self._clock = clock
+        root.mkdir(parents=True, exist_ok=True)
+
+    def put(self, name: str, content: bytes | Writer) -> tuple[str, int]:
+        """Store content under a new name; on return it is on disk. The same content again is fine.
+
+        Args:
+            name: relative path with `/`, such as `default/3.safetensors`.
+            content: the bytes, or a function that writes them to the path it is given.
+
+        Returns:
+            The sha256 as hex digits and the size in bytes.
+
+        Raises:
+            BadInput: the name leaves the root, or is taken by another content.
+        """
+        path = self._path(name)
+        if path is None or path.name.startswith(".") or path.name.endswith(_UNFINISHED):
+            raise BadInput(f"{name!r} is not a name for a blob; use a relative path such as 'default/3.safetensors'")
+        self._make_folder(path.parent)
+        aside = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}{_UNFINISHED}")
+        try:
+            if isinstance(content, bytes):
+                aside.write_bytes(content)
+            else:
+                content(aside)
+            _sync(aside)
+            sha256, num_bytes = _digest(aside)
+            if not _publish(aside, path) and _digest(path) != (sha256, num_bytes):
+                raise BadInput(f"blob {name!r} exists with another content; use a new name")
+            _sync(path.parent)
+        finally:
+            aside.unlink(missing_ok=True)
+        return sha256, num_bytes
+
+    def path_verified(self, ref: DeltaRef) -> Path:
+        """The path of a blob whose size and checksum are what the log recorded.
+
+        Raises:
+            DeltaCorrupt: it is missing, cut off, or another content.
+        """
+        path = self._path(ref.path)
+        if path is None or not path.is_file():
+            raise DeltaCorrupt(f"delta {ref.path!r} is not in {self.root}; restore it, or roll back before it")
+        sha256, num_bytes = _digest(path)
+        if (sha256, num_bytes) != (ref.sha256, ref.num_bytes):
+            raise DeltaCorrupt(
+                f"delta {ref.path!r} has {num_bytes} bytes and sha256 {sha256[:12]}, the log recorded {ref.num_bytes} "
+                f"bytes and {ref.sha256[:12]}; restore the file, or roll back to a version before it"
+            )
+        return path
+
+    def remove_orphans(self, referenced: set[str], older_than_seconds: float) -> list[str]:
+        """Delete files that no version refers to, and unfinished ones, once they are old. The names deleted.
+
+        Args:
+            referenced: from `MemoryLog.referenced_blobs()`, read before this call.
+            older_than_seconds: longer than any update, so that files of a running one are spared.
+        """
+        youngest = self._clock().timestamp() - older_than_seconds
+        removed = []
+        for path in sorted(self.root.rglob("*")):
+            name = path.relative_to(self.root).as_posix()
+            if name not in referenced and path.is_file() and path.stat().st_mtime < youngest:
+                path.unlink()
+                removed.append(name)
+        return removed
+
+    def _path(self, name: str) -> Path | None:
+        parts = PurePosixPath(name).parts
+        inside = bool(parts) and not name.startswith("/") and not {"..", "\\", "\0"} & {*parts, *name}
+        return self.root.joinpath(*parts) if inside else None
+
+    def _make_folder(self, folder: Path) -> None:
+        missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+        for made in missing:
+            _sync(made.parent)
+
+
+def _publish(aside: Path, path: Path) -> bool:
+    """Give the finished file its name. False when the name is taken: a link, unlike a rename, never replaces."""
+    try:
+        os.link(aside, path)
+    except FileExistsError:
+        return False
+    except OSError as exc:
+        if exc.errno not in (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS):
+            raise
+        # Some shared mounts have no hard links. Names are made of version numbers, which are given out once.
+        if path.exists():
+            return False
+        aside.rename(path)
+    return True
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _digest(path: Path) -> tuple[str, int]:
+    digest, num_bytes = hashlib.sha256(), 0
+    with path.open("rb") as file:
+        while chunk := file.read(_READ_BYTES):
+            digest.update(chunk)
+            num_bytes += len(chunk)
+    return digest.hexdigest(), num_bytes

@@ -1,0 +1,297 @@
+"""The log as one object: every public method is one transaction, durable when it returns.
+
+Knows which module does what and when a transaction begins. Refuses to hold state: two processes may each have one.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from types import TracebackType
+from typing import Self
+
+from memory_log import batches, experiences, forgetting, probes, targets, versions
+from memory_log.clock import Clock, utc_now
+from memory_log.database import Database
+from memory_log.records import (
+    Batch,
+    DeltaRef,
+    Experience,
+    ExperienceState,
+    NewExperience,
+    NewProbe,
+    NewTarget,
+    Probe,
+    ProbeResult,
+    StoredTarget,
+    UpdaterLease,
+    Version,
+)
+
+
+class MemoryLog:
+    """Experiences, batches, versions, target sentences and probes of any number of lineages. Safe for threads.
+
+    Args:
+        url: `sqlite:///path` for one machine, `postgresql://...` for many.
+        clock: gives the current time in UTC.
+
+    Example:
+        with MemoryLog("sqlite:///home/log.db") as log:
+            log.append(NewExperience(text="I put the red mug in the kitchen drawer."))
+    """
+
+    def __init__(self, url: str, *, clock: Clock = utc_now) -> None:
+        self._database = Database(url)
+        self._clock = clock
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # Experiences
+
+    def append(self, new: NewExperience) -> Experience:
+        """Store one experience: on disk when this returns. Its key given again gives the stored one.
+
+        Raises:
+            IdempotencyConflict: the key belongs to another content.
+        """
+        return self.append_many([new])[0]
+
+    def append_many(self, news: Sequence[NewExperience]) -> list[Experience]:
+        """Store several experiences at once, all or none, much faster than one by one."""
+        with self._database.writing() as tx:
+            return experiences.append_many(tx, news, self._clock())
+
+    def get(self, experience_id: int) -> Experience:
+        """The experience as it stands. Raises `UnknownExperience`."""
+        with self._database.reading() as tx:
+            return experiences.by_ids(tx, [experience_id])[0]
+
+    def experiences(
+        self, lineage: str, *, state: ExperienceState | None = None, after_id: int = 0, limit: int = 100
+    ) -> list[Experience]:
+        """A page of a lineage's experiences by id; pass the last id as `after_id` for the next page."""
+        with self._database.reading() as tx:
+            return experiences.listed(tx, lineage, state, after_id, limit)
+
+    def count_by_state(self, lineage: str) -> dict[ExperienceState, int]:
+        """How many experiences of the lineage are in each state, 0 included."""
+        with self._database.reading() as tx:
+            return experiences.count_by_state(tx, lineage)
+
+    def experiences_mentioning(self, lineage: str, words: Sequence[str], *, limit: int) -> list[Experience]:
+        """The newest experiences whose text holds all these words or phrases, whole and in any case, newest first."""
+        with self._database.reading() as tx:
+            return experiences.mentioning(tx, lineage, words, limit)
+
+    def knows_subject(self, lineage: str, subject: str) -> bool:
+        """Whether a fact, a live target (near misses apart) or a text with all of the subject's words is about it."""
+        with self._database.reading() as tx:
+            return (
+                experiences.has_fact_about(tx, lineage, subject)
+                or targets.knows(tx, lineage, subject)
+                or bool(experiences.mentioning(tx, lineage, subject.split(), 1))
+            )
+
+    def forget(self, experience_id: int) -> Experience:
+        """Leave a tombstone: text, facts, targets and probes go at once, whatever the experience's state.
+
+        If an update is learning it, that batch is abandoned, its worker gets `LeaseLost`, and the others wait again.
+        A version that has learned it keeps what it learned; `learned_in` still names it.
+        """
+        with self._database.writing() as tx:
+            return forgetting.forget(tx, experience_id)
+
+    # Updates
+
+    def ensure_lineage(self, lineage: str, *, base_fingerprint: str) -> Version:
+        """Make the lineage with version 0, or check that it has this base model. Its head.
+
+        Raises:
+            BaseModelChanged: it has another base model.
+        """
+        with self._database.writing() as tx:
+            return versions.ensure_lineage(tx, lineage, base_fingerprint, self._clock())
+
+    def acquire_updater_lease(self, lineage: str, *, owner: str, lease_seconds: float) -> UpdaterLease:
+        """Take the right to update the lineage. What an expired lease left behind waits again first.
+
+        An experience whose updates die is tried alone after the second death and dead after the fifth.
+
+        Raises:
+            LineageBusy: an unexpired lease stands, whoever holds it.
+        """
+        with self._database.writing() as tx:
+            return batches.acquire(tx, lineage, owner, lease_seconds, self._clock())
+
+    def renew_updater_lease(self, lease: UpdaterLease, *, lease_seconds: float) -> UpdaterLease:
+        """The same lease with a later end. Raises `LeaseLost`."""
+        with self._database.writing() as tx:
+            return batches.renew(tx, lease, lease_seconds, self._clock())
+
+    def release_updater_lease(self, lease: UpdaterLease) -> None:
+        """Give the lease back; what is still open under it waits again. Harmless when the lease is already over."""
+        with self._database.writing() as tx:
+            batches.release(tx, lease)
+
+    def updater_lease(self, lineage: str) -> UpdaterLease | None:
+        """The lease on record, for display; it may have expired."""
+        with self._database.reading() as tx:
+            return batches.current_lease(tx, lineage)
+
+    def open_batch(self, lease: UpdaterLease, *, limit: int) -> Batch:
+        """Claim the oldest pending experiences as one stored batch on top of the head.
+
+        Raises:
+            NothingPending, LeaseLost.
+        """
+        with self._database.writing() as tx:
+            return batches.open_batch(tx, lease, limit, self._clock())
+
+    def open_batch_of(self, lease: UpdaterLease, experience_ids: Sequence[int]) -> Batch:
+        """Claim exactly these pending experiences, to bisect a rejected batch."""
+        with self._database.writing() as tx:
+            return batches.open_batch_of(tx, lease, experience_ids, self._clock())
+
+    def batch(self, batch_id: int) -> Batch:
+        """The batch with its members, whatever became of it."""
+        with self._database.reading() as tx:
+            return batches.find(tx, batch_id)
+
+    def store_targets(self, lease: UpdaterLease, batch_id: int, new_targets: Sequence[NewTarget]) -> list[int]:
+        """Put the batch's target sentences by; replay sees them once the batch's version is admitted. Their ids."""
+        with self._database.writing() as tx:
+            return targets.store(tx, batches.hold_batch(tx, lease, batch_id), new_targets)
+
+    def add_candidate(
+        self, lease: UpdaterLease, batch_id: int, *, delta: DeltaRef, weights_hash: str, metrics: Mapping[str, float]
+    ) -> Version:
+        """Record what an update yielded, with a number that no other version ever gets."""
+        with self._database.writing() as tx:
+            return versions.add_candidate(
+                tx, lease, batch_id, delta=delta, weights_hash=weights_hash, metrics=metrics, now=self._clock()
+            )
+
+    def admit(
+        self,
+        lease: UpdaterLease,
+        version_number: int,
+        *,
+        metrics: Mapping[str, float] | None = None,
+        superseded: Mapping[int, int] | None = None,
+    ) -> Version:
+        """Make a candidate the head: batch committed, experiences learned, targets live, all in one transaction.
+
+        Args:
+            metrics: what the gate measured, added to the candidate's.
+            superseded: target id -> id of the experience that made it untrue. Targets forgotten meanwhile are skipped.
+
+        Raises:
+            LeaseLost: the lease or the batch is no longer ours.
+            HeadMoved: the candidate's parent is no longer the head.
+        """
+        with self._database.writing() as tx:
+            return versions.admit(tx, lease, version_number, metrics=metrics, superseded=superseded or {})
+
+    def reject(self, lease: UpdaterLease, version_number: int, reason: str) -> Version:
+        """Refuse a candidate; its batch stays open for another try or for `reject_batch`."""
+        with self._database.writing() as tx:
+            return versions.reject(tx, lease, version_number, reason)
+
+    def reject_batch(self, lease: UpdaterLease, batch_id: int, *, reason: str, refuse_experiences: bool) -> None:
+        """End a batch unlearned, with its candidates and targets; its experiences wait again or are refused."""
+        with self._database.writing() as tx:
+            batches.reject(tx, lease, batch_id, reason, refuse_experiences)
+
+    # Versions
+
+    def head(self, lineage: str) -> Version:
+        """The version that serves and that the next update starts from. Raises `UnknownVersion`."""
+        with self._database.reading() as tx:
+            return versions.head(tx, lineage)
+
+    def version(self, lineage: str, number: int) -> Version:
+        """One version in any state. Raises `UnknownVersion`, which names those that exist."""
+        with self._database.reading() as tx:
+            return versions.find(tx, lineage, number)
+
+    def versions(self, lineage: str) -> list[Version]:
+        """Every version by number, rejected ones too."""
+        with self._database.reading() as tx:
+            return versions.listed(tx, lineage)
+
+    def chain(self, lineage: str, number: int) -> list[Version]:
+        """The versions whose deltas, added to the base in this order, give version `number`; empty for 0."""
+        with self._database.reading() as tx:
+            return versions.chain(tx, lineage, number)
+
+    def rollback(self, lineage: str, number: int) -> Version:
+        """Move the head to any admitted version. What only the left versions learned waits again, and back.
+
+        Raises:
+            LineageBusy: an update runs.
+        """
+        with self._database.writing() as tx:
+            return versions.rollback(tx, lineage, number, self._clock())
+
+    def referenced_blobs(self) -> set[str]:
+        """The delta paths of all candidates and admitted versions, for `BlobStore.remove_orphans`."""
+        with self._database.reading() as tx:
+            return versions.referenced_blobs(tx)
+
+    # Targets
+
+    def replay_targets(
+        self, lineage: str, *, limit: int, seed: int, exclude_subjects: Collection[str] = ()
+    ) -> list[StoredTarget]:
+        """A uniform sample of what the head has learned and still holds for true, without held-out targets."""
+        with self._database.reading() as tx:
+            return targets.sample(
+                tx, lineage, held_out=False, limit=limit, seed=seed, exclude_subjects=exclude_subjects
+            )
+
+    def held_out_targets(
+        self, lineage: str, *, limit: int, seed: int, exclude_subjects: Collection[str] = ()
+    ) -> list[StoredTarget]:
+        """The same of held-out targets only, for the gate."""
+        with self._database.reading() as tx:
+            return targets.sample(tx, lineage, held_out=True, limit=limit, seed=seed, exclude_subjects=exclude_subjects)
+
+    def targets_of(self, experience_id: int) -> list[StoredTarget]:
+        """Every stored target made from the experience, also superseded ones and those not admitted yet."""
+        with self._database.reading() as tx:
+            return targets.of_experience(tx, experience_id)
+
+    def targets_about(self, lineage: str, pairs: Collection[tuple[str, str | None]]) -> list[StoredTarget]:
+        """The live targets, held-out and near misses included, about (subject, relation); None is every relation."""
+        with self._database.reading() as tx:
+            return targets.about(tx, lineage, pairs)
+
+    # Probes: for studies; nothing above reads them
+
+    def add_probes(self, new_probes: Sequence[NewProbe]) -> list[int]:
+        """Store probes. Their ids."""
+        with self._database.writing() as tx:
+            return probes.add(tx, new_probes)
+
+    def probes(self, lineage: str, *, experience_ids: Sequence[int] | None = None) -> list[Probe]:
+        """The lineage's probes by id, or only those about some experiences."""
+        with self._database.reading() as tx:
+            return probes.listed(tx, lineage, experience_ids)
+
+    def record_probe_results(self, results: Sequence[ProbeResult]) -> None:
+        """Store what versions answered; asking again replaces. Results of forgotten probes are left out."""
+        with self._database.writing() as tx:
+            probes.record(tx, results)
+
+    def probe_results(self, lineage: str) -> list[ProbeResult]:
+        """Every result of the lineage, by version, then by probe."""
+        with self._database.reading() as tx:
+            return probes.results(tx, lineage)
