@@ -2,11 +2,17 @@
 
 import functools
 import random
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
+
+from agent.actors import ServedModel
+from memory_log.errors import UnknownVersion
 
 NUM_TOKEN_IDS = 300
 PAD = 0
@@ -64,3 +70,34 @@ def answer_alone(
             break
         tokens.append(best)
     return tuple(tokens[len(prompt) :])
+
+
+def load_served_model() -> ServedModel:
+    """The base model, made in the process that asks for it."""
+    return ServedModel(tiny_model(seed=0), eos_token_ids=tuple(EOS), pad_token_id=PAD)
+
+
+@dataclass(frozen=True)
+class FolderWeights:
+    """A weights source in a folder: one safetensors file per version, and a file that names the one to serve."""
+
+    folder: Path
+
+    def write(self, version: int) -> None:
+        state = {name: tensor for name, tensor in version_weights(version).items() if name != "lm_head.weight"}
+        save_file(state, self.folder / f"{version}.safetensors")
+
+    def serve(self, version: int) -> None:
+        aside = self.folder / "serving.new"
+        aside.write_text(str(version))
+        aside.rename(self.folder / "serving")
+
+    def serving_version(self) -> int:
+        named = self.folder / "serving"
+        return int(named.read_text()) if named.exists() else 0
+
+    def state_dict(self, version: int) -> Mapping[str, Tensor]:
+        path = self.folder / f"{version}.safetensors"
+        if not path.exists():
+            raise UnknownVersion(f"there is no version {version} in {self.folder}")
+        return load_file(path)
