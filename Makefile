@@ -44,14 +44,16 @@ clean:  ## remove the environment and all caches (not .selfparam: that is someon
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* htmlcov build *.egg-info
 
 $(VENV)/bin/python:
-	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] + ". Say which one: make PYTHON=python3.11 ...")'
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] + ". Say which one: make PYTHON=python3.11 ...")'
 	$(PYTHON) -m venv $(VENV)
 
 # Stamps: made only after pip has ended well, so that an interrupted install is taken up again.
 $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
-	$(PIP) install -e .
+	@echo 'installing into $(VENV): minutes the first time, seconds later'
+	$(PIP) install --quiet -e .
 	touch $@
 
 $(VENV)/.installed-dev: pyproject.toml | $(VENV)/bin/python
-	$(PIP) install -e '.[dev]'
+	@echo 'installing into $(VENV): minutes the first time, seconds later'
+	$(PIP) install --quiet -e '.[dev]'
 	touch $@ $(VENV)/.installed
