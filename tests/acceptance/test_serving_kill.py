@@ -3,6 +3,8 @@
 import os
 import signal
 import threading
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,13 @@ from agent.decoding import Generation
 from tests.serving_fixtures import NEAR_TIE, FolderWeights, answer_alone, load_served_model, prompts, version_model
 
 pytestmark = pytest.mark.usefixtures("ray_session")
+
+
+def _wait_until_more_than(count: int, answers: Sequence[object], *, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while len(answers) <= count:
+        assert time.monotonic() < deadline, f"only {len(answers)} answers after {seconds} s"
+        time.sleep(0.01)
 
 
 def test_a_killed_actor_comes_back_with_its_version_and_answers_every_request(tmp_path: Path) -> None:
@@ -41,6 +50,7 @@ def test_a_killed_actor_comes_back_with_its_version_and_answers_every_request(tm
         for client in clients:
             client.start()
         pids = {ray.get(serving.pid.remote())}
+        _wait_until_more_than(0, answers)
         for version in (1, 2):
             weights.serve(version)
             assert ray.get(serving.refresh.remote()) == version
@@ -51,6 +61,7 @@ def test_a_killed_actor_comes_back_with_its_version_and_answers_every_request(tm
             assert {answer.version for answer in ray.get(pending, timeout=120)} == {version}
             pids.add(ray.get(serving.pid.remote(), timeout=120))
             assert ray.get(serving.stats.remote()).serving_version == version
+            _wait_until_more_than(len(answers) + len(clients), answers)
     finally:
         stop.set()
         for client in clients:
