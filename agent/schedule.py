@@ -53,49 +53,51 @@ class BatchSchedule:
         waiting.extend(left)
         return taken
 
-    def join(self, model: PreTrainedModel, requests: Collection[Request]) -> None:
-        """Let requests of one version, whose weights are in `model`, begin with the next turn."""
+    def join(self, model: PreTrainedModel, requests: Collection[Request]) -> list[Request]:
+        """Let requests of one version, whose weights are in `model`, begin with the next turn; return failed ones."""
         groups: defaultdict[int, list[Request]] = defaultdict(list)
         for request in requests:
             groups[0 if self._is_plain else len(request.prompt_ids)].append(request)
-        for group in groups.values():
-            self._batches.append(
-                DecodeBatch(
-                    model,
-                    group,
-                    eos_token_ids=self._eos_token_ids,
-                    pad_token_id=self._pad_token_id,
-                    is_plain=self._is_plain,
-                )
+        return [failed for group in groups.values() for failed in _guarded(partial(self._add, model, group), group)]
+
+    def _add(self, model: PreTrainedModel, group: Sequence[Request]) -> list[Request]:
+        self._batches.append(
+            DecodeBatch(
+                model,
+                group,
+                eos_token_ids=self._eos_token_ids,
+                pad_token_id=self._pad_token_id,
+                is_plain=self._is_plain,
             )
+        )
+        return []
 
     def turn(self) -> list[Request]:
         """Decode one token for every request that has joined; return the requests that ended."""
         ended: list[Request] = []
         merged_into: dict[int, DecodeBatch] = {}
         for batch in self._batches:
-            ended += _guarded(batch.step, [batch])
+            ended += _guarded(batch.step, batch.requests, batch)
             if not batch.requests or not self._is_plain:
                 continue
             running = merged_into.setdefault(batch.version, batch)
             if running is not batch:
-                ended += _guarded(partial(running.absorb, batch), [running, batch])
+                ended += _guarded(partial(running.absorb, batch), running.requests + batch.requests, running, batch)
         self._batches = [batch for batch in self._batches if batch.requests]
         return ended
 
 
-def _guarded(act: Callable[[], list[Request]], batches: Sequence[DecodeBatch]) -> list[Request]:
-    """Return the requests that ended; an error ends all requests of these batches and no others."""
+def _guarded(act: Callable[[], list[Request]], requests: Sequence[Request], *batches: DecodeBatch) -> list[Request]:
+    """Return the requests that ended; an error ends all of these requests, empties their batches, and goes no further."""
     try:
         return act()
     except Exception as error:
-        failed = [request for batch in batches for request in batch.requests]
-        logger.exception("a batch of version %d failed, %d requests with it", batches[0].version, len(failed))
+        logger.exception("a batch of version %d failed, %d requests with it", requests[0].version, len(requests))
         for batch in batches:
             batch.requests = []
-        for request in failed:
+        for request in requests:
             request.error = GenerationFailed(
                 f"version {request.version} failed after {len(request.token_ids)} tokens ({error!r}); ask again, or "
                 "ask another version"
             )
-        return failed
+        return list(requests)

@@ -4,6 +4,7 @@ Knows versions that are loaded, requests bound to them, and one worker thread th
 weights come from, tokenizers, HTTP and Ray.
 """
 
+import operator
 import threading
 import time
 from collections import defaultdict, deque
@@ -151,8 +152,9 @@ class ModelServer:
             BadInput: The prompt is empty, too long, or holds ids that the model does not have.
             UnknownVersion: The version is not loaded.
             ServerClosed: The server was closed.
+            TypeError: An id is not a whole number.
         """
-        prompt = tuple(prompt_ids)
+        prompt = tuple(map(operator.index, prompt_ids))
         with self._changed:
             try:
                 if self._is_closed:
@@ -288,7 +290,7 @@ class ModelServer:
         for version, requests in joining.items():
             begun = [request for request in requests if self._begin(request)]
             if begun:
-                self._schedule.join(models[version], begun)
+                self._settle(self._schedule.join(models[version], begun))
         return True
 
     def _begin(self, request: Request) -> bool:
