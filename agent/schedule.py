@@ -80,15 +80,17 @@ class BatchSchedule:
             ended += _guarded(batch.step, batch.requests, batch)
             if not batch.requests or not self._is_plain:
                 continue
-            running = merged_into.setdefault(batch.version, batch)
-            if running is not batch:
+            running = merged_into.get(batch.version)
+            if running is None or not running.requests:
+                merged_into[batch.version] = batch
+            else:
                 ended += _guarded(partial(running.absorb, batch), running.requests + batch.requests, running, batch)
         self._batches = [batch for batch in self._batches if batch.requests]
         return ended
 
 
 def _guarded(act: Callable[[], list[Request]], requests: Sequence[Request], *batches: DecodeBatch) -> list[Request]:
-    """Return the requests that ended; an error ends all of these requests, empties their batches, and goes no further."""
+    """Return the requests that ended; an error ends all of these requests and no others."""
     try:
         return act()
     except Exception as error:
