@@ -33,7 +33,11 @@ class Database:
     def __init__(self, url: str) -> None:
         parsed = _checked(url)
         self._engine = _sqlite(parsed) if parsed.get_backend_name() == "sqlite" else _postgresql(parsed)
-        self._make_tables()
+        try:
+            self._make_tables()
+        except BaseException:
+            self.close()
+            raise
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -64,10 +68,9 @@ class Database:
                 connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_SCHEMA_LOCK})")
             if not connection.dialect.has_table(connection, schema_version.name):
                 metadata.create_all(connection)
-                connection.execute(insert(schema_version).values(only=1, version=SCHEMA_VERSION))
+                connection.execute(insert(schema_version).values(id=1, version=SCHEMA_VERSION))
             found = connection.execute(select(schema_version.c.version)).scalar_one()
         if found > SCHEMA_VERSION:
-            self.close()
             raise SchemaTooNew(
                 f"the log has schema version {found}, this release reads up to {SCHEMA_VERSION}; "
                 "install the newer release that wrote it"

@@ -76,7 +76,7 @@ metadata = MetaData()
 schema_version = Table(
     "schema_version",
     metadata,
-    Column("only", Integer, CheckConstraint("only = 1", name="one_schema_version"), primary_key=True),
+    Column("id", Integer, CheckConstraint("id = 1", name="one_schema_version"), primary_key=True, autoincrement=False),
     Column("version", Integer, nullable=False),
 )
 

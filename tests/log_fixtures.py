@@ -48,13 +48,13 @@ def postgresql_server() -> Iterator[str]:
     shutil.rmtree(runtime, ignore_errors=True)
 
 
-def fresh_postgresql_database(server_url: str, name: str) -> str:
-    """Make an empty database on the server; its URL."""
+def fresh_postgresql_schema(server_url: str, name: str) -> str:
+    """Make an empty schema on the server, which is faster than a database; a URL that sees nothing else."""
     import psycopg
 
     with psycopg.connect(server_url, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
-    return server_url.replace("/postgres?", f"/{name}?")
+        connection.execute(f'CREATE SCHEMA "{name}"')
+    return f"{server_url}&options=-csearch_path%3D{name}"
 
 
 def experience(text: str, **fields: object) -> NewExperience:

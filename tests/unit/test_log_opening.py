@@ -1,0 +1,29 @@
+"""Opening a log by URL, and what SQLite is told."""
+
+from pathlib import Path
+
+import pytest
+
+from memory_log.database import Database
+from memory_log.errors import BadInput
+from memory_log.log import MemoryLog
+
+
+@pytest.mark.parametrize("url", ["", "not a url", "mysql://host/log", "sqlite://", "sqlite:///:memory:"])
+def test_urls_that_cannot_hold_a_log_are_refused(url: str) -> None:
+    with pytest.raises(BadInput, match="sqlite:///path"):
+        MemoryLog(url)
+
+
+def test_a_sqlite_log_makes_its_folders_and_syncs_every_commit(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/new/home/log.db")
+    with database.reading() as connection:
+        settings = {
+            name: connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
+            for name in ("journal_mode", "synchronous", "foreign_keys", "secure_delete", "busy_timeout")
+        }
+    database.close()
+    full = 2
+    assert settings == {
+        "journal_mode": "wal", "synchronous": full, "foreign_keys": 1, "secure_delete": 1, "busy_timeout": 30_000,
+    }  # fmt: skip
