@@ -1,0 +1,225 @@
+"""The home folder: where one computer keeps an agent's memory, and which base model that memory is made for.
+
+Knows `config.json`, `log.sqlite3` and `blobs/`. Refuses to know what the model computes: it imports no torch, so that
+telling the agent something is quick.
+"""
+
+import errno
+import json
+import os
+import re
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from pydantic import AwareDatetime, Field, ValidationError
+from sqlalchemy.engine import URL
+
+from agent.seed_model import WEIGHTS_FOLDER
+from memory_log.blobs import BlobStore
+from memory_log.clock import Clock, utc_now
+from memory_log.errors import BadInput, BaseModelChanged, NotAModel, SchemaTooNew
+from memory_log.log import MemoryLog
+from memory_log.records import Record
+
+DEFAULT_HOME: Final = ".selfparam"
+HOME_VARIABLE: Final = "SELFPARAM_HOME"
+CONFIG_SCHEMA_VERSION: Final = 1
+
+_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
+_NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
+
+
+class HomeConfig(Record):
+    """What `config.json` holds. Written once, when the home is made; `log_url` may be put in by hand before the first use.
+
+    Example: HomeConfig(model=None, created=utc_now())
+    """
+
+    schema_version: int = Field(default=CONFIG_SCHEMA_VERSION, description="Layout of the home folder.")
+    model: str | None = Field(
+        default=None, description="Absolute path or Hugging Face id of the base model; null is the embedded one."
+    )
+    log_url: str | None = Field(default=None, description="postgresql://... ; null is log.sqlite3 in the home folder.")
+    created: AwareDatetime = Field(description="When the home was made, UTC.")
+
+
+def resolve_home(option: str | None, environment: Mapping[str, str]) -> Path:
+    """The home folder that counts: the option, else SELFPARAM_HOME, else `.selfparam` in the working folder.
+
+    Raises:
+        BadInput: the option is empty, which would scatter a memory over the working folder.
+    """
+    if option is not None and not option:
+        raise BadInput("got an empty home; name a folder, or leave --home out")
+    return Path(option or environment.get(HOME_VARIABLE) or DEFAULT_HOME)
+
+
+class Home:
+    """One home folder, opened. Any number of processes may open the same one at once.
+
+    Example:
+        home = Home.open(".selfparam")
+        with home.open_log() as log:
+            log.append(NewExperience(text="I put the red mug in the kitchen drawer."))
+    """
+
+    def __init__(self, path: Path, config: HomeConfig) -> None:
+        self.path = path
+        self.config = config
+
+    @classmethod
+    def open(
+        cls, path: str | Path, *, model: str | None = None, create: bool = True, clock: Clock = utc_now
+    ) -> "Home":
+        """Open the home folder, making it when there is none.
+
+        Args:
+            path: the folder; `~` is expanded.
+            model: folder or Hugging Face id of the base model, remembered by a new home. None takes what the home has;
+                a new one gets the embedded model.
+            create: whether a missing home is made.
+            clock: gives the time of creation.
+
+        Raises:
+            BadInput: the path is a file, cannot be written, holds somebody else's config.json, or is missing and may
+                not be made.
+            BaseModelChanged: the home was made with another model.
+            NotAModel: `model` is neither a model folder nor a Hugging Face id.
+            SchemaTooNew: a newer release made the home.
+        """
+        folder = _absolute(path)
+        wanted = None if model is None else _canonical_model(model)
+        if not (folder / "config.json").exists():
+            if not create:
+                raise BadInput(f"there is no memory in {folder} yet; start one with: selfparam tell TEXT")
+            _make(folder, HomeConfig(model=wanted, created=clock()))
+        elif not os.access(folder, os.W_OK):
+            raise BadInput(f"the home {folder} cannot be written; give yourself the right to, or choose another --home")
+        home = cls(folder, _read_config(folder / "config.json"))
+        if model is not None and wanted != home.config.model:
+            raise BaseModelChanged(
+                f"the home {folder} was made with {_named(home.config.model)}, got {_named(wanted)}; what it has "
+                "learned fits no other model: leave --model out, or start another home with --home"
+            )
+        return home
+
+    @property
+    def model_source(self) -> str:
+        """The folder or Hugging Face id of the base model."""
+        return self.config.model if self.config.model is not None else str(WEIGHTS_FOLDER)
+
+    def open_log(self) -> MemoryLog:
+        """The durable log; close it, or use it in a `with`."""
+        url = self.config.log_url
+        if url is None:
+            url = URL.create("sqlite", database=str(self.path / "log.sqlite3")).render_as_string(hide_password=False)
+        try:
+            return MemoryLog(url)
+        except ModuleNotFoundError as exc:
+            raise BadInput(
+                f"the log_url in {self.path / 'config.json'} needs a database driver that is not installed "
+                f"({exc.name}); install it with: pip install 'selfparam[postgres]'"
+            ) from exc
+
+    def blob_store(self) -> BlobStore:
+        """Where the deltas lie."""
+        return BlobStore(self.path / "blobs")
+
+
+def _absolute(path: str | Path) -> Path:
+    try:
+        folder = Path(path).expanduser().absolute()
+        if "\0" not in str(folder) and str(folder).encode():
+            return folder
+    except (RuntimeError, UnicodeEncodeError) as exc:
+        raise BadInput(f"{str(path)!r} cannot be a home: {exc}; give another path") from exc
+    raise BadInput(f"{str(path)!r} cannot be a home: it holds a NUL character; give another path")
+
+
+def _named(model: str | None) -> str:
+    return "the embedded model" if model is None else f"the model {model!r}"
+
+
+def _canonical_model(model: str) -> str | None:
+    """A hub id or an absolute folder, which means the same from every working folder; None for the embedded model."""
+    folder = Path(model).expanduser() if model.startswith("~/") else Path(model)
+    if not model or "\0" in model:
+        raise NotAModel(f"{model!r} is not a model: give a folder written by save_pretrained, or a Hugging Face id")
+    if folder.is_absolute() or model.startswith((".", "~")) or folder.exists():
+        if not (folder / "config.json").is_file():
+            raise NotAModel(
+                f"{model!r} is not a model folder: it has no config.json; give a folder written by save_pretrained, "
+                "or a Hugging Face id"
+            )
+        return None if folder.resolve() == WEIGHTS_FOLDER.resolve() else str(folder.resolve())
+    if not _HUB_ID.fullmatch(model):
+        raise NotAModel(f"{model!r} is neither a folder nor a Hugging Face id such as 'owner/name'; check the spelling")
+    return model
+
+
+def _make(folder: Path, config: HomeConfig) -> None:
+    # Two processes may do this at once: each writes aside, and the first link decides; the other then reads that one.
+    path = folder / "config.json"
+    aside = path.with_name(f"config.json.{os.getpid()}.{secrets.token_hex(4)}.unfinished")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with aside.open("x", encoding="utf-8") as file:
+                file.write(config.model_dump_json(indent=2) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            _publish(aside, path)
+            _sync_folder(folder)
+        finally:
+            aside.unlink(missing_ok=True)
+    except (FileExistsError, NotADirectoryError) as exc:
+        raise BadInput(
+            f"{folder} cannot be a home: a file is in its place ({exc.filename}); choose another --home"
+        ) from exc
+    except OSError as exc:
+        raise BadInput(
+            f"the home {folder} cannot be made: {exc.strerror}; choose a folder that can be written with --home"
+        ) from exc
+
+
+def _publish(aside: Path, path: Path) -> None:
+    try:
+        os.link(aside, path)
+    except FileExistsError:
+        return
+    except OSError as exc:
+        if exc.errno not in _NO_HARD_LINKS:
+            raise
+        # Some shared mounts have no hard links; there, two first uses in the same instant must agree on the model.
+        if not path.exists():
+            aside.rename(path)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _read_config(path: Path) -> HomeConfig:
+    try:
+        fields = json.loads(path.read_bytes())
+        schema_version = fields["schema_version"]
+    except (ValueError, KeyError, TypeError, IsADirectoryError) as exc:
+        raise BadInput(f"{path} is not the config of a home; choose another folder with --home") from exc
+    except OSError as exc:
+        raise BadInput(f"{path} cannot be read: {exc.strerror}; choose another folder with --home") from exc
+    if isinstance(schema_version, int) and schema_version > CONFIG_SCHEMA_VERSION:
+        raise SchemaTooNew(
+            f"the home {path.parent} has schema version {schema_version}, this release reads up to "
+            f"{CONFIG_SCHEMA_VERSION}; install the newer release that made it, or choose another --home"
+        )
+    try:
+        return HomeConfig.model_validate(fields)
+    except ValidationError as exc:
+        problems = "; ".join(f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in exc.errors())
+        raise BadInput(f"{path} is damaged ({problems}); correct it, or choose another folder with --home") from exc
