@@ -3,6 +3,8 @@
 import hashlib
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -97,3 +99,24 @@ def learn(
     version = log.admit(lease, candidate.number, superseded=superseded)
     log.release_updater_lease(lease)
     return version, log.experiences("default", after_id=lived[0].id - 1, limit=len(lived))
+
+
+def start_worker(role: str, url: str, seed: int) -> subprocess.Popen[str]:
+    """A process of `tests.log_worker`; its standard output is what it was acknowledged."""
+    command = [sys.executable, "-m", "tests.log_worker", role, url, str(seed)]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=Path(__file__).parents[1], stdin=pipe, stdout=pipe, text=True)
+
+
+def assert_learned_once(log: MemoryLog, admitted: set[int]) -> None:
+    """The chain is one line that holds every acknowledged version, and each experience was learned in one of them."""
+    line = [one.number for one in log.chain("default", log.head("default").number)]
+    stored = log.versions("default")
+    assert admitted <= set(line) == {one.number for one in stored if one.state == "admitted"} - {0}
+    batches = {one.number: log.batch(one.batch_id) for one in stored if one.batch_id is not None}
+    learned = [number for version in line for number in batches[version].experience_ids]
+    assert len(learned) == len(set(learned))
+    lived = log.experiences("default", limit=100_000)
+    assert {one.id for one in lived if one.state == "learned"} == set(learned)
+    drawn = log.replay_targets("default", limit=100_000, seed=0)
+    assert sorted(one.experience_id for one in drawn) == sorted(learned)
