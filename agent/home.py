@@ -32,7 +32,7 @@ _NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 class HomeConfig(Record):
-    """What `config.json` holds. Written once, when the home is made; `log_url` may be put in by hand before the first use.
+    """What `config.json` holds. Written once, when the home is made; `log_url` may be put in before the first use.
 
     Example: HomeConfig(model=None, created=utc_now())
     """
