@@ -1,0 +1,129 @@
+"""How the command line shows things: tables and a progress bar on a terminal, plain lines elsewhere.
+
+Knows rich and what a record looks like in one line. Refuses to know where records come from.
+"""
+
+import sys
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from memory_log.records import Experience, ExperienceState, Version
+
+LOG_HEADINGS = ("id", "state", "version", "time (UTC)", "text")
+VERSION_HEADINGS = ("", "version", "state", "parent", "efficacy", "KL before", "KL after", "seconds", "made (UTC)", "")
+
+
+def printable(text: str) -> str:
+    """The text without anything that could command a terminal; line breaks and tabs stay."""
+    return "".join(letter if letter.isprintable() or letter in "\n\t" else ascii(letter)[1:-1] for letter in text)
+
+
+def count(number: int, noun: str) -> str:
+    """The number with its noun: `1 experience`, `2 experiences`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def print_answer(text: str, version: int) -> None:
+    """One answer with the version that gave it."""
+    if sys.stdout.isatty():
+        line = Text.assemble(printable(text), "   ", (f"(version {version})", "dim"))
+        Console().print(line, soft_wrap=True, highlight=False)
+    else:
+        print(f"{printable(text)}   (version {version})")
+
+
+def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table on a terminal; elsewhere the rows alone, in columns two blanks apart, nothing cut off."""
+    if sys.stdout.isatty():
+        table = Table(*headings, box=None, pad_edge=False, header_style="bold")
+        for row in rows:
+            table.add_row(*(Text(cell, overflow="fold") for cell in row))
+        Console().print(table)
+        return
+    widths = [max((len(row[index]) for row in rows), default=0) for index in range(len(headings))]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def experience_row(experience: Experience) -> tuple[str, ...]:
+    """One line of `selfparam log`."""
+    text = " ".join(experience.text.split())
+    if experience.state is ExperienceState.FORGOTTEN:
+        text = "(forgotten)"
+    if experience.reason is not None:
+        text = f"{text}  [{experience.reason}]"
+    learned_in = "-" if experience.learned_in is None else str(experience.learned_in)
+    time = f"{experience.time:%Y-%m-%d %H:%M:%S}"
+    return (str(experience.id), experience.state.value, learned_in, time, printable(text))
+
+
+def version_row(version: Version, *, serves: bool) -> tuple[str, ...]:
+    """One line of `selfparam versions`."""
+    parent = "-" if version.parent is None else str(version.parent)
+    figures = [
+        "-" if name not in version.metrics else f"{version.metrics[name]:.{digits}f}"
+        for name, digits in (("efficacy", 2), ("kl_before_nats", 3), ("kl_after_nats", 3), ("seconds", 1))
+    ]
+    made = f"{version.created_at:%Y-%m-%d %H:%M:%S}"
+    note = "base model" if version.parent is None else printable(version.reason or "")
+    return ("*" if serves else " ", str(version.number), version.state.value, parent, *figures, made, note)
+
+
+class UpdateProgress:
+    """Shows how far an update is, on standard error: call it with a stage, what is done of it and its whole.
+
+    Args:
+        is_plain: one line a stage, once it is over, instead of live bars; also when standard error is no terminal.
+
+    Example:
+        with UpdateProgress(is_plain=False) as progress:
+            progress("training", 3, 40)
+    """
+
+    def __init__(self, *, is_plain: bool) -> None:
+        self._is_plain = is_plain or not sys.stderr.isatty()
+        self._stage: str | None = None
+        self._last = ""
+        self._task: TaskID | None = None
+        self._bars = Progress(
+            TextColumn("{task.description:<24}"), BarColumn(bar_width=32), MofNCompleteColumn(), TimeElapsedColumn(),
+            console=Console(stderr=True),
+        )  # fmt: skip
+
+    def __enter__(self) -> Self:
+        if not self._is_plain:
+            self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._is_plain:
+            self._end_line()
+        else:
+            self._bars.stop()
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Take note of the progress of a stage; another stage ends the one before."""
+        if self._is_plain:
+            if stage != self._stage:
+                self._end_line()
+            self._last = f"{stage} {done}/{total}" if total else stage
+        elif self._task is None or stage != self._stage:
+            if self._task is not None:
+                self._bars.stop_task(self._task)
+            self._task = self._bars.add_task(stage, total=total or None, completed=done)
+        else:
+            self._bars.update(self._task, completed=done, total=total or None)
+        self._stage = stage
+
+    def _end_line(self) -> None:
+        if self._last:
+            print(self._last, file=sys.stderr, flush=True)
+        self._last = ""

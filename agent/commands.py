@@ -1,0 +1,220 @@
+"""What each command of `selfparam` does: one function each, from parsed options to an exit code.
+
+`tell`, `log`, `versions` and `rollback` need the log only. What needs a model is imported by the command that uses it.
+"""
+
+import argparse
+import json
+import sys
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from agent.cli_display import (
+    LOG_HEADINGS,
+    VERSION_HEADINGS,
+    UpdateProgress,
+    count,
+    experience_row,
+    print_answer,
+    print_table,
+    version_row,
+)
+from agent.home import Home
+from memory_log.errors import BadInput, NothingPending
+from memory_log.log import MemoryLog
+from memory_log.records import Experience, ExperienceState, Fact, NewExperience
+from updater.report import UpdateReport
+
+PAGE = 1000
+
+
+class Options(argparse.Namespace):
+    """The parsed arguments; which of the later ones are there depends on the command."""
+
+    run: Callable[["Options"], int]
+    home_option: str | None
+    home: Path
+    model: str | None
+    lineage: str
+    device: str
+    debug: bool
+
+    text: list[str]
+    fact: list[list[str]]
+    key: str | None
+    question: str
+    number: int | None
+    limit: int | None
+    state: str | None
+    is_json: bool
+    is_plain: bool
+    updates: int
+    experiences_per_update: int
+    seed: int
+    out: str | None
+
+
+def tell(options: Options) -> int:
+    """Store experiences; print their ids and states."""
+    texts = [line for text in options.text for line in (_lines_of_stdin() if text == "-" else [text])]
+    if len(texts) > 1 and (options.fact or options.key):
+        raise BadInput(f"got --fact or --key with {len(texts)} texts; they belong to one: tell them one at a time")
+    facts = tuple(Fact(subject=subject, relation=relation, value=value) for subject, relation, value in options.fact)
+    news = [NewExperience(text=text, lineage=options.lineage, facts=facts, key=options.key) for text in texts]
+    with Home.open(options.home, model=options.model).open_log() as log:
+        told = log.append_many(news)
+    for experience in told:
+        print(f"experience {experience.id} {experience.state.value}")
+    return 0
+
+
+def _lines_of_stdin() -> list[str]:
+    try:
+        text = sys.stdin.buffer.read().decode()
+    except UnicodeDecodeError as exc:
+        raise BadInput(f"standard input is not UTF-8 text (byte {exc.start}); convert it to UTF-8") from exc
+    lines = [line for line in text.split("\n") if line.strip()]
+    if not lines:
+        raise BadInput("standard input is empty; write one experience a line")
+    return lines
+
+
+def ask(options: Options) -> int:
+    """Print an answer and the version that gave it."""
+    from agent.memory import AgentMemory
+
+    with AgentMemory.open(
+        options.home, model=options.model, lineage=options.lineage, device=options.device
+    ) as memory:
+        answer = memory.ask(options.question, version=options.number)
+    if options.is_json:
+        fields = {"question": options.question, "answer": answer.text, "version": answer.version, "known": answer.known}
+        print(json.dumps(fields))
+    else:
+        print_answer(answer.text, answer.version)
+    return 0
+
+
+def update(options: Options) -> int:
+    """Learn what is pending; print what came of it."""
+    try:
+        return _update(options)
+    except NothingPending:
+        print(f"nothing is pending in lineage {options.lineage!r}; add something with: selfparam tell TEXT")
+        return 0
+    except KeyboardInterrupt:
+        with Home.open(options.home).open_log() as log:
+            num_waiting = _num_waiting(log, options.lineage)
+        print(
+            f"selfparam: interrupted; nothing is lost: {count(num_waiting, 'experience')} pending for the next update, "
+            "and what served before serves on",
+            file=sys.stderr,
+        )
+        return 130
+
+
+def _num_waiting(log: MemoryLog, lineage: str) -> int:
+    # Leased ones count: a dead updater's are put back by the next update.
+    counts = log.count_by_state(lineage)
+    return counts[ExperienceState.PENDING] + counts[ExperienceState.LEASED]
+
+
+def _update(options: Options) -> int:
+    with Home.open(options.home, model=options.model).open_log() as log:
+        if _num_waiting(log, options.lineage) == 0:
+            raise NothingPending  # before a model is loaded, which takes seconds
+    from agent.memory import AgentMemory
+
+    with UpdateProgress(is_plain=options.is_plain) as progress:
+        progress("loading the model", 0, 0)
+        with AgentMemory.open(
+            options.home, model=options.model, lineage=options.lineage, device=options.device
+        ) as memory:
+            report = memory.update(limit=options.limit, progress=progress)
+    _print_report(report)
+    return 0 if report.admitted else 1
+
+
+def _print_report(report: UpdateReport) -> None:
+    if report.version is None:
+        print(f"no new version: {report.reason or 'the gate refused it'}; version {report.parent} serves on")
+    else:
+        num_learned = report.num_experiences - report.num_refused
+        print(f"version {report.version} has learned {count(num_learned, 'experience')}")
+    if report.version is not None and report.reason:
+        print(f"  note      {report.reason}")
+    if report.num_refused:
+        print(f"  refused   {count(report.num_refused, 'experience')}, see: selfparam log --state refused")
+    print(f"  efficacy  {report.efficacy:.2f} of held-out sentences are answered as they would be with notes")
+    print(f"  KL        {report.kl_before_nats:.3f} -> {report.kl_after_nats:.3f} nats a token on held-out sentences")
+    print(
+        f"  seconds   {report.seconds:.1f} for {report.num_sentences} sentences and {report.num_near_misses} near "
+        f"misses in {count(report.num_steps, 'step')}"
+    )
+
+
+def log(options: Options) -> int:
+    """List the newest experiences, oldest of them first."""
+    state = None if options.state is None else ExperienceState(options.state)
+    with Home.open(options.home, model=options.model, create=False).open_log() as memory_log:
+        newest = _newest(memory_log, options.lineage, state, options.limit or PAGE)
+    if options.is_json:
+        for experience in newest:
+            print(experience.model_dump_json())
+    elif newest:
+        print_table(LOG_HEADINGS, [experience_row(experience) for experience in newest])
+    else:
+        print(f"no {f'{state.value} ' if state else ''}experiences in lineage {options.lineage!r}", file=sys.stderr)
+    return 0
+
+
+def _newest(log: MemoryLog, lineage: str, state: ExperienceState | None, limit: int) -> Sequence[Experience]:
+    newest: deque[Experience] = deque(maxlen=limit)
+    page = log.experiences(lineage, state=state, limit=PAGE)
+    while page:
+        newest.extend(page)
+        page = log.experiences(lineage, state=state, after_id=page[-1].id, limit=PAGE)
+    return newest
+
+
+def versions(options: Options) -> int:
+    """List every version."""
+    with Home.open(options.home, model=options.model, create=False).open_log() as memory_log:
+        all_versions = memory_log.versions(options.lineage)
+        head = memory_log.head(options.lineage).number if all_versions else None
+    if options.is_json:
+        for version in all_versions:
+            print(json.dumps({**json.loads(version.model_dump_json()), "serves": version.number == head}))
+    elif all_versions:
+        rows = [version_row(version, serves=version.number == head) for version in all_versions]
+        print_table(VERSION_HEADINGS, rows)
+    else:
+        print(f"no versions in lineage {options.lineage!r} yet; its first ask or update makes them", file=sys.stderr)
+    return 0
+
+
+def rollback(options: Options) -> int:
+    """Let another admitted version serve."""
+    number = options.number or 0
+    with Home.open(options.home, model=options.model, create=False).open_log() as memory_log:
+        memory_log.version(options.lineage, number)  # says in plainer words when the lineage has no versions yet
+        memory_log.rollback(options.lineage, number)
+        num_waiting = _num_waiting(memory_log, options.lineage)
+    print(f"version {number} serves now; {count(num_waiting, 'experience')} pending")
+    return 0
+
+
+def demo(options: Options) -> int:
+    """Run the demo, which prints for itself."""
+    from agent.demo import run_demo
+
+    return run_demo(
+        updates=options.updates,
+        experiences_per_update=options.experiences_per_update,
+        seed=options.seed,
+        out=None if options.out is None else Path(options.out),
+        model=options.model,
+        plain=options.is_plain,
+        device=options.device,
+    )
