@@ -57,7 +57,8 @@ def acquire(connection: Connection, lineage: str, owner: str, lease_seconds: flo
     """Take the lineage's one updater lease; what a dead owner left behind is put back first."""
     row = lock(connection, lineage)
     check_free(row, now)
-    return _write_lease(connection, lineage, owner, expel(connection, row), lease_seconds, now)
+    expel(connection, row)
+    return _write_lease(connection, lineage, owner, row.fence + 1, lease_seconds, now)
 
 
 def check_free(row: Row[Any], now: datetime) -> None:
@@ -72,16 +73,11 @@ def check_free(row: Row[Any], now: datetime) -> None:
         )
 
 
-def expel(connection: Connection, row: Row[Any]) -> int:
-    """End an expired lease: its experiences wait again, its batch is abandoned. The next fence."""
+def expel(connection: Connection, row: Row[Any]) -> None:
+    """End an expired lease: its experiences wait again, its batch is abandoned."""
     if row.lease_owner is not None:
         abandon_open_batch(connection, row.name, f"the lease of {row.lease_owner!r} expired", crashed=True)
-        connection.execute(
-            update(lineages)
-            .where(lineages.c.name == row.name)
-            .values(fence=row.fence + 1, lease_owner=None, lease_expires_at=None)
-        )
-    return int(row.fence) + 1
+        _clear_lease(connection, row.name)
 
 
 def renew(connection: Connection, lease: UpdaterLease, lease_seconds: float, now: datetime) -> UpdaterLease:
@@ -111,9 +107,14 @@ def release(connection: Connection, lease: UpdaterLease) -> None:
     row = lock(connection, lease.lineage)
     if row.fence == lease.fence and row.lease_owner is not None:
         abandon_open_batch(connection, lease.lineage, f"{lease.owner!r} gave its lease back", crashed=False)
-        connection.execute(
-            update(lineages).where(lineages.c.name == lease.lineage).values(lease_owner=None, lease_expires_at=None)
-        )
+        _clear_lease(connection, lease.lineage)
+
+
+def _clear_lease(connection: Connection, lineage: str) -> None:
+    # The fence stays: the next acquisition counts on from it, so that no two leases ever share one.
+    connection.execute(
+        update(lineages).where(lineages.c.name == lineage).values(lease_owner=None, lease_expires_at=None)
+    )
 
 
 def open_batch(connection: Connection, lease: UpdaterLease, limit: int, now: datetime) -> Batch:

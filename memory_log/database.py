@@ -9,7 +9,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, create_engine, event, insert, select
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from memory_log.errors import BadInput, SchemaTooNew
@@ -26,18 +26,23 @@ class Database:
         url: `sqlite:///path` (parent folders are made) or `postgresql://...`.
 
     Raises:
-        BadInput: another kind of URL, or SQLite in memory, which other processes could not see.
+        BadInput: another kind of URL, SQLite in memory (which other processes could not see), a file that is no
+            database, a folder without rights, a server that does not answer.
         SchemaTooNew: a newer release made the tables.
     """
 
     def __init__(self, url: str) -> None:
         parsed = _checked(url)
-        self._engine = _sqlite(parsed) if parsed.get_backend_name() == "sqlite" else _postgresql(parsed)
         try:
-            self._make_tables()
-        except BaseException:
-            self.close()
-            raise
+            self._engine = _sqlite(parsed) if parsed.get_backend_name() == "sqlite" else _postgresql(parsed)
+            with _disposed_on_error(self._engine):
+                self._make_tables()
+        except (DBAPIError, sqlite3.Error, OSError) as exc:
+            reason = str(getattr(exc, "orig", None) or exc).strip().split("\n")[0]
+            raise BadInput(
+                f"cannot open the log at {parsed.render_as_string(hide_password=True)}: {reason}; "
+                "check the path and its rights, or that the server runs"
+            ) from exc
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -75,6 +80,16 @@ class Database:
                 f"the log has schema version {found}, this release reads up to {SCHEMA_VERSION}; "
                 "install the newer release that wrote it"
             )
+
+
+@contextmanager
+def _disposed_on_error(engine: Engine) -> Iterator[None]:
+    """Close the pooled connections when the body fails."""
+    try:
+        yield
+    except BaseException:
+        engine.dispose()
+        raise
 
 
 def _checked(url: str) -> URL:
@@ -118,8 +133,8 @@ def _switch_to_wal(cursor: DBAPICursor) -> None:
         try:
             cursor.execute("PRAGMA journal_mode=WAL")
             return
-        except sqlite3.OperationalError:
-            if time.monotonic() > give_up_at:
+        except sqlite3.OperationalError as exc:
+            if exc.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > give_up_at:
                 raise
             time.sleep(0.02)
 

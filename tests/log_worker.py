@@ -33,7 +33,7 @@ def update_until_done(log: MemoryLog, rng: random.Random) -> None:
         try:
             lease = log.acquire_updater_lease("default", owner=f"worker-{rng.random()}", lease_seconds=LEASE_SECONDS)
         except LineageBusy:
-            time.sleep(0.01)
+            time.sleep(rng.uniform(0.001, 0.01))
             continue
         try:
             batch = log.open_batch(lease, limit=rng.randint(1, 3))
@@ -42,11 +42,12 @@ def update_until_done(log: MemoryLog, rng: random.Random) -> None:
             candidate = log.add_candidate(lease, batch.id, delta=delta(), weights_hash="h", metrics={})
             say(log.admit(lease, candidate.number).number)
         except (LeaseLost, HeadMoved):
-            continue
+            pass
         except NothingPending:
             return
         finally:
             log.release_updater_lease(lease)
+        time.sleep(rng.uniform(0.005, 0.03))  # leave the others a chance
 
 
 def race(log: MemoryLog, rng: random.Random) -> None:

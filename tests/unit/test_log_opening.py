@@ -27,3 +27,22 @@ def test_a_sqlite_log_makes_its_folders_and_syncs_every_commit(tmp_path: Path) -
     assert settings == {
         "journal_mode": "wal", "synchronous": full, "foreign_keys": 1, "secure_delete": 1, "busy_timeout": 30_000,
     }  # fmt: skip
+
+
+def test_a_file_that_is_no_log_is_refused_at_once_and_left_alone(tmp_path: Path) -> None:
+    note = tmp_path / "log.db"
+    note.write_text("my shopping list, which is long enough to be looked at as a header of a file " * 20)
+    before = note.read_bytes()
+    with pytest.raises(BadInput, match="file is not a database"):
+        MemoryLog(f"sqlite:///{note}")
+    with pytest.raises(BadInput, match="cannot open the log"):
+        MemoryLog(f"sqlite:///{note}/deeper/log.db")
+    with pytest.raises(BadInput, match="unable to open"):
+        MemoryLog(f"sqlite:///{tmp_path}")
+    assert note.read_bytes() == before
+
+
+def test_a_server_that_does_not_answer_is_named_without_its_password(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="that the server runs") as caught:
+        MemoryLog(f"postgresql://me:secret@/log?host={tmp_path}")
+    assert "secret" not in str(caught.value)
