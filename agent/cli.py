@@ -8,6 +8,7 @@ import argparse
 import importlib.metadata
 import io
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NoReturn
@@ -108,7 +109,7 @@ def _explained(exc: Exception, options: Options) -> str:
         return f"the log of {options.home} cannot be used: {exc.orig}"
     if isinstance(exc, OSError):
         return f"{exc.strerror or exc}: {exc.filename}" if exc.filename else str(exc.strerror or exc)
-    return str(exc)
+    return str(exc).removeprefix("NewExperience not accepted: ")
 
 
 def _let_go_of_stdout() -> None:
@@ -164,13 +165,13 @@ def _add_talking(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
 def _add_learning(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     update = _command(
         subparsers, "update", commands.update, "learn what is pending",
-        "Turn pending experiences into a new version of the weights and let it serve, if the gate admits it.\n"
+        "Turn the oldest pending experiences into a new version of the weights, which serves if the gate admits it.\n"
         "Prints the efficacy (share of held-out sentences answered as they would be with notes), the KL divergence\n"
         "from the answers with notes before and after, in nats a token, and the seconds that it took.\n"
         "Ctrl-C is safe: the experiences wait for the next update.",
     )  # fmt: skip
     update.add_argument(
-        "--limit", type=_positive, metavar="N", help="learn at most N experiences, the oldest first (default: all)"
+        "--limit", type=_positive, metavar="N", help="learn at most N experiences, the oldest first (default: 8)"
     )
     _add_plain(update)
     rollback = _command(
@@ -240,7 +241,7 @@ def _add_global_options(group: "argparse._ArgumentGroup", *, is_default: bool) -
         help="any Hugging Face causal LM; a new home remembers it (default: the home's, else the embedded one)",
     )  # fmt: skip
     group.add_argument(
-        "--lineage", type=_utf8, default=default("default"), metavar="NAME", help="whose memory (default: default)"
+        "--lineage", type=_lineage, default=default("default"), metavar="NAME", help="whose memory (default: default)"
     )
     group.add_argument(
         "--device", default=default("auto"), metavar="NAME", help="auto, cpu, cuda or cuda:N (default: auto)"
@@ -268,7 +269,11 @@ class _ShowRelease(argparse.Action):
         super().__init__(option_strings, argparse.SUPPRESS, nargs=0, default=argparse.SUPPRESS, help=help)
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
-        print(f"selfparam {importlib.metadata.version('selfparam')}")
+        try:
+            release = importlib.metadata.version("selfparam")
+        except importlib.metadata.PackageNotFoundError:
+            release = "run from its sources, not installed"
+        print(f"selfparam {release}")
         parser.exit()
 
 
@@ -277,6 +282,13 @@ def _utf8(text: str) -> str:
         text.encode()
     except UnicodeEncodeError:
         raise argparse.ArgumentTypeError("not UTF-8 text; convert it to UTF-8") from None
+    return text
+
+
+def _lineage(text: str) -> str:
+    # The name is also that of the lineage's folder among the deltas.
+    if not re.fullmatch(r"\w[\w.-]{,127}", _utf8(text)):
+        raise argparse.ArgumentTypeError(f"got {text!r}, needs letters, digits, '.', '_' and '-', 128 at most")
     return text
 
 

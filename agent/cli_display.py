@@ -16,7 +16,14 @@ from rich.text import Text
 from memory_log.records import Experience, ExperienceState, Version
 
 LOG_HEADINGS = ("id", "state", "version", "time (UTC)", "text")
-VERSION_HEADINGS = ("", "version", "state", "parent", "efficacy", "KL before", "KL after", "seconds", "made (UTC)", "")
+VERSION_FIGURES = {
+    "efficacy": "efficacy",
+    "false_recall": "false recall",
+    "retention": "retention",
+    "kl_before_nats": "KL before",
+    "kl_nats": "KL after",
+}
+VERSION_HEADINGS = ("", "version", "state", "parent", *VERSION_FIGURES.values(), "made (UTC)", "")
 
 
 def printable(text: str) -> str:
@@ -66,10 +73,7 @@ def experience_row(experience: Experience) -> tuple[str, ...]:
 def version_row(version: Version, *, serves: bool) -> tuple[str, ...]:
     """One line of `selfparam versions`."""
     parent = "-" if version.parent is None else str(version.parent)
-    figures = [
-        "-" if name not in version.metrics else f"{version.metrics[name]:.{digits}f}"
-        for name, digits in (("efficacy", 2), ("kl_before_nats", 3), ("kl_after_nats", 3), ("seconds", 1))
-    ]
+    figures = [f"{version.metrics[name]:.3f}" if name in version.metrics else "-" for name in VERSION_FIGURES]
     made = f"{version.created_at:%Y-%m-%d %H:%M:%S}"
     note = "base model" if version.parent is None else printable(version.reason or "")
     return ("*" if serves else " ", str(version.number), version.state.value, parent, *figures, made, note)
@@ -107,6 +111,8 @@ class UpdateProgress:
         if self._is_plain:
             self._end_line()
         else:
+            if self._task is not None and kind is None:
+                self._end_bar(self._task)
             self._bars.stop()
 
     def __call__(self, stage: str, done: int, total: int) -> None:
@@ -114,14 +120,20 @@ class UpdateProgress:
         if self._is_plain:
             if stage != self._stage:
                 self._end_line()
-            self._last = f"{stage} {done}/{total}" if total else stage
+            self._last = f"{stage} {done}/{total}" if total > 1 else stage
         elif self._task is None or stage != self._stage:
             if self._task is not None:
-                self._bars.stop_task(self._task)
-            self._task = self._bars.add_task(stage, total=total or None, completed=done)
+                self._end_bar(self._task)
+            self._task = self._bars.add_task(stage, total=total if total > 1 else None, completed=done)
         else:
-            self._bars.update(self._task, completed=done, total=total or None)
+            self._bars.update(self._task, completed=done, total=total if total > 1 else None)
         self._stage = stage
+
+    def _end_bar(self, task: TaskID) -> None:
+        # A stage that does not count its parts pulses until it is over.
+        if self._bars.tasks[task].total is None:
+            self._bars.update(task, total=1, completed=1)
+        self._bars.stop_task(task)
 
     def _end_line(self) -> None:
         if self._last:

@@ -23,7 +23,7 @@ from agent.cli_display import (
 from agent.home import Home
 from memory_log.errors import BadInput, NothingPending
 from memory_log.log import MemoryLog
-from memory_log.records import Experience, ExperienceState, Fact, NewExperience
+from memory_log.records import MAX_TEXT_BYTES, Experience, ExperienceState, Fact, NewExperience
 from updater.report import UpdateReport
 
 PAGE = 1000
@@ -82,6 +82,8 @@ def _lines_of_stdin() -> list[str]:
 
 def ask(options: Options) -> int:
     """Print an answer and the version that gave it."""
+    if len(options.question.encode()) > MAX_TEXT_BYTES:
+        raise BadInput(f"the question is longer than {MAX_TEXT_BYTES} bytes of UTF-8; ask something shorter")
     from agent.memory import AgentMemory
 
     with AgentMemory.open(
@@ -132,7 +134,10 @@ def _update(options: Options) -> int:
             options.home, model=options.model, lineage=options.lineage, device=options.device
         ) as memory:
             report = memory.update(limit=options.limit, progress=progress)
+            num_left = _num_waiting(memory.log, options.lineage)
     _print_report(report)
+    if num_left:
+        print(f"{count(num_left, 'experience')} still pending; go on with: selfparam update")
     return 0 if report.admitted else 1
 
 
