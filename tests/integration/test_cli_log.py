@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.cli import build_parser, main
+from agent.cli import main
+from agent.cli_parser import build_parser
 from agent.home import Home
 from memory_log.records import Fact, NewExperience
 from tests.cli_fixtures import MUG, REPOSITORY, command, run
@@ -87,6 +88,7 @@ def test_global_options_stand_before_or_after_the_command(
         (["tell", "a", "--lineage", "../a"], b"", "--lineage"),
         (["tell", "a", "--model", "/nowhere"], b"", "not a model folder"),
         (["ask", b"caf\xe9"], b"", "not UTF-8"),
+        (["ask", "Where?", "--device", "abacus"], b"", "--device"),
         (["ask", "Where?", "--version", "-1"], b"", "whole number"),
         (["update", "--limit", "0"], b"", "at least 1"),
         (["log", "--state", "gone"], b"", "invalid choice"),
