@@ -6,6 +6,7 @@ worth a unit test stands in the plain class.
 
 import asyncio
 import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -18,8 +19,12 @@ from transformers import PreTrainedModel
 
 from agent.decoding import Generation
 from agent.serving import ModelServer, ServerStats
+from agent.worker import UpdateWorker, WorkerStatus
 from memory_log.errors import UnknownVersion
+from updater.update import Updater
 
+ANNOUNCE_SECONDS = 120.0  # a serving actor that was killed is back long before
+STOP_SECONDS = 20.0
 NUM_TASK_RETRIES = 5  # a call lost with its process is sent again this often; every method here may run twice
 
 
@@ -178,3 +183,90 @@ def start_serving_actor(
         max_concurrency=1000,
     )
     return actor.remote(load, weights, num_threads=num_threads, max_batch=max_batch, max_versions=max_versions)
+
+
+class UpdateWorkerActor:
+    """An `UpdateWorker` in a process of its own. It works from the moment it starts, and after a crash goes on.
+
+    Args:
+        make_updater: makes the updater for an owner's name; called in the actor's process at every start.
+        lineage, batch_size, max_wait_seconds: As for `UpdateWorker`.
+        serving_name: Name of the serving actor that takes up each version right after it was admitted; None for nobody.
+            A name, because Ray cannot promise to restart an actor that was given a handle.
+        num_threads: CPU threads of torch in this process.
+    """
+
+    def __init__(
+        self,
+        make_updater: Callable[[str], Updater],
+        *,
+        lineage: str,
+        batch_size: int,
+        max_wait_seconds: float,
+        serving_name: str | None = None,
+        num_threads: int = 1,
+    ) -> None:
+        torch.set_num_threads(num_threads)
+        self._serving = None if serving_name is None else ray.get_actor(serving_name)
+        self._worker = UpdateWorker(
+            # Ray keeps an actor's id over its restarts, and never gives it to another one.
+            make_updater(f"update-worker-{ray.get_runtime_context().get_actor_id()}"),
+            lineage,
+            batch_size=batch_size,
+            max_wait_seconds=max_wait_seconds,
+            announce=self._refresh_serving,
+        )
+        self._thread = threading.Thread(target=self._worker.run, name="update-worker", daemon=True)
+        self._thread.start()
+
+    def status(self) -> WorkerStatus:
+        """Return what the worker does now and has done since this process began."""
+        return self._worker.status()
+
+    def stop(self) -> bool:
+        """Give up the update that runs, with its lease, and work no more; True when that is done."""
+        self._worker.stop()
+        self._thread.join(STOP_SECONDS)
+        return not self._thread.is_alive()
+
+    def _refresh_serving(self, version: int) -> None:
+        # A refresh reads the log itself, so it cannot bring an old version back however late it comes.
+        if self._serving is not None:
+            ray.get(self._serving.refresh.remote(), timeout=ANNOUNCE_SECONDS)
+
+
+def start_update_worker(
+    make_updater: Callable[[str], Updater],
+    *,
+    lineage: str,
+    batch_size: int,
+    max_wait_seconds: float,
+    serving_name: str | None = None,
+    name: str | None = None,
+    num_cpus: float = 1,
+    num_gpus: float = 0,
+    num_threads: int = 1,
+) -> Any:  # noqa: ANN401 - Ray's actor handles have no static type
+    """Start an update worker that Ray restarts for ever, and return its handle; `ray.init` has been called.
+
+    Args:
+        make_updater, lineage, batch_size, max_wait_seconds, serving_name, num_threads: See `UpdateWorkerActor`.
+        name: A name in Ray's namespace under which other processes find the actor.
+        num_cpus, num_gpus: What Ray reserves for it.
+    """
+    actor = ray.remote(UpdateWorkerActor).options(
+        name=name,
+        num_cpus=num_cpus,
+        num_gpus=num_gpus,
+        max_restarts=-1,
+        max_task_retries=NUM_TASK_RETRIES,
+        max_concurrency=2,  # `status` answers while `stop` waits
+    )
+    return actor.remote(
+        make_updater,
+        lineage=lineage,
+        batch_size=batch_size,
+        max_wait_seconds=max_wait_seconds,
+        serving_name=serving_name,
+        num_threads=num_threads,
+    )

@@ -1,0 +1,277 @@
+"""The composition root: log, update worker and serving actor put together on Ray, and taken down again.
+
+Knows which part is told what, on which device, and what a client does when a process dies under its request. Refuses to
+know environments, displays and measurements.
+"""
+
+import functools
+import os
+import threading
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Final, Self
+
+import ray
+from ray.exceptions import GetTimeoutError, RayActorError
+from torch import Tensor
+
+from agent.actors import ServedModel, start_serving_actor, start_update_worker
+from agent.decoding import Generation
+from agent.home import Home
+from agent.memory import anchors_for, choose_device
+from agent.serving import ServerStats
+from agent.worker import WorkerStatus
+from memory_log.errors import BadInput, SelfParamError
+from memory_log.log import MemoryLog
+from updater.fold import VersionWeights
+from updater.language_model import LanguageModel, load_language_model, quiet_transformers
+from updater.settings import GateSettings, UpdateSettings
+from updater.update import Updater
+
+ANSWER_SECONDS: Final = 120.0
+RETRY_PAUSE_SECONDS: Final = 0.2
+MOST_THREADS: Final = 8  # the embedded model's matrices are too small for more
+OBJECT_STORE_BYTES: Final = 128 * 2**20  # only prompts, answers and figures pass through it
+
+# Set before Ray starts, unless the user has: no reports to anybody, and Ray's coming default about GPUs, without which
+# it warns.
+RAY_ENVIRONMENT: Final = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+
+
+class ServingUnavailable(SelfParamError, RuntimeError):
+    """The serving actor did not come back in time."""
+
+
+@functools.lru_cache(maxsize=1)
+def _base_model(source: str, device: str) -> LanguageModel:
+    """The base model, read once in a process; its parts share it and write to none of its tensors."""
+    quiet_transformers()
+    return load_language_model(source, device=device)
+
+
+@dataclass(frozen=True)
+class HomeParts:
+    """What the actors make from a home folder in their own processes. Travels by pickle: paths and settings only."""
+
+    home: Home
+    lineage: str
+    device: str
+    settings: UpdateSettings | None = None
+    gate: GateSettings | None = None
+
+    @property
+    def base(self) -> LanguageModel:
+        """theta_0."""
+        return _base_model(self.home.model_source, choose_device(self.device))
+
+    def served_model(self) -> ServedModel:
+        """Version 0 for the serving actor."""
+        dialogue = self.base.dialogue
+        return ServedModel(self.base.model, eos_token_ids=dialogue.eos_token_ids, pad_token_id=dialogue.pad_token_id)
+
+    def updater(self, owner: str) -> Updater:
+        """An updater that holds its leases as `owner`."""
+        return Updater(
+            self.base, self.home.open_log(), self.home.blob_store(), anchors=anchors_for(self.base), owner=owner,
+            settings=self.settings, gate=self.gate,
+        )  # fmt: skip
+
+
+class HomeWeights:
+    """The serving actor's weights source: whatever version the home's log names, folded and verified."""
+
+    def __init__(self, parts: HomeParts) -> None:
+        self._parts = parts
+
+    def __reduce__(self) -> tuple[type["HomeWeights"], tuple[HomeParts]]:
+        return HomeWeights, (self._parts,)  # connections stay behind; the other process opens its own
+
+    @functools.cached_property
+    def _log(self) -> MemoryLog:
+        return self._parts.home.open_log()
+
+    @functools.cached_property
+    def _weights(self) -> VersionWeights:
+        return VersionWeights(self._parts.base, self._log, self._parts.home.blob_store())
+
+    def serving_version(self) -> int:
+        """The head's number."""
+        return self._log.head(self._parts.lineage).number
+
+    def state_dict(self, version: int) -> Mapping[str, Tensor]:
+        """All weights of a version, checked against its recorded hash."""
+        return self._weights.weights(self._parts.lineage, version)
+
+
+class Runtime:
+    """A home's memory at work: an update worker that wakes by itself, and a serving actor that follows it.
+
+    Both are Ray actors in processes of their own, on a GPU where Ray reports one; both come back after a crash. What is
+    appended to the home's log, by this process or any other, is learned and served without further calls.
+
+    Args:
+        home: log, deltas and base model.
+        lineage: whose memory.
+        batch_size: the worker wakes at this many pending experiences, and learns at most as many at once.
+        max_wait_seconds: it wakes for fewer after this time.
+        device: `auto`, `cpu`, `cuda`.
+        settings, gate: how updates are made and admitted; None takes the defaults.
+        max_batch: requests of one version that are decoded together.
+        max_versions: versions that the serving actor keeps loaded.
+
+    Example:
+        with Runtime(home, batch_size=5) as runtime:
+            home.open_log().append(NewExperience(text="I put the red mug in the kitchen drawer."))
+            answer = runtime.ask(prompt_ids)
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        *,
+        lineage: str = "default",
+        batch_size: int = 8,
+        max_wait_seconds: float = 30.0,
+        device: str = "auto",
+        settings: UpdateSettings | None = None,
+        gate: GateSettings | None = None,
+        max_batch: int = 32,
+        max_versions: int = 4,
+    ) -> None:
+        self._owns_ray = _start_ray()
+        self._num_retried = 0
+        self._counting = threading.Lock()
+        self._handles: list[Any] = []
+        try:
+            num_gpus = 0.5 if device != "cpu" and _ray_has_a_gpu() else 0
+            if device.startswith("cuda") and not num_gpus:
+                raise BadInput(f"the device {device!r} was asked for, but Ray reports no GPU; use --device auto")
+            # Inside an actor, the GPU that Ray has assigned is the only one.
+            self.parts = HomeParts(home, lineage, "cuda" if num_gpus else "cpu", settings, gate)
+            with home.open_log() as log:
+                log.ensure_lineage(lineage, base_fingerprint=self.parts.base.fingerprint)
+            serving_name = f"serving-{uuid.uuid4().hex}"
+            # No CPUs are reserved: on a single core both actors must still find room.
+            self._serving = start_serving_actor(
+                self.parts.served_model, HomeWeights(self.parts), name=serving_name, num_cpus=0, num_gpus=num_gpus,
+                max_batch=max_batch, max_versions=max_versions,
+            )  # fmt: skip
+            self._handles.append(self._serving)
+            self._worker = start_update_worker(
+                self.parts.updater, lineage=lineage, batch_size=batch_size, max_wait_seconds=max_wait_seconds,
+                serving_name=serving_name, num_cpus=0, num_gpus=num_gpus, num_threads=_update_threads(),
+            )  # fmt: skip
+            self._handles.append(self._worker)
+            ray.get([self._serving.pid.remote(), self._worker.status.remote()])
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def num_retried(self) -> int:
+        """Requests sent again because the serving process died under them."""
+        return self._num_retried
+
+    def ask(
+        self, prompt_ids: Sequence[int], version: int | None = None, *, timeout_seconds: float = ANSWER_SECONDS
+    ) -> Generation:
+        """Answer a prompt with the version that serves, or a given one. Safe from any thread.
+
+        A request that dies with the serving process is sent again, and is then bound anew unless it names a version.
+
+        Raises:
+            BadInput, UnknownVersion: see `ServingActor.answer`.
+            ServingUnavailable: no answer came in time.
+        """
+        return self.ask_many([prompt_ids], version, timeout_seconds=timeout_seconds)[0]
+
+    def ask_many(
+        self, prompts: Sequence[Sequence[int]], version: int | None = None, *, timeout_seconds: float = ANSWER_SECONDS
+    ) -> list[Generation]:
+        """Ask several prompts at once; see `ask`."""
+        deadline = time.monotonic() + timeout_seconds
+        # Without Ray's own retries, so that they can be counted.
+        answer = self._serving.answer.options(max_task_retries=0)
+        answers: dict[int, Generation] = {}
+        while len(answers) < len(prompts):
+            missing = [index for index in range(len(prompts)) if index not in answers]
+            asked = {index: answer.remote(prompts[index], version) for index in missing}
+            for index, reference in asked.items():
+                try:
+                    answers[index] = ray.get(reference, timeout=max(0.0, deadline - time.monotonic()))
+                except GetTimeoutError as exc:
+                    raise ServingUnavailable(
+                        f"no answer within {timeout_seconds:.0f} s; the serving actor is overloaded or cannot start: "
+                        "see the logs below /tmp/ray/session_latest/logs"
+                    ) from exc
+                except RayActorError:
+                    with self._counting:
+                        self._num_retried += 1
+            if len(answers) < len(prompts):
+                time.sleep(RETRY_PAUSE_SECONDS)
+        return [answers[index] for index in range(len(prompts))]
+
+    def worker_status(self) -> WorkerStatus:
+        """What the update worker does now and has done since its process began; waits while it restarts."""
+        status: WorkerStatus = ray.get(self._worker.status.remote())
+        return status
+
+    def serving_stats(self) -> ServerStats:
+        """The serving actor's figures since its process began; waits while it restarts."""
+        stats: ServerStats = ray.get(self._serving.stats.remote())
+        return stats
+
+    def serving_pid(self) -> int:
+        """The serving process, another one after every restart."""
+        pid: int = ray.get(self._serving.pid.remote())
+        return pid
+
+    def close(self) -> None:
+        """Stop both actors, an update that runs included, and Ray if this object started it. Idempotent."""
+        handles, self._handles = self._handles, []
+        try:
+            if len(handles) == 2:
+                ray.get(handles[1].stop.remote(), timeout=30)  # gives the updater lease back
+        except (GetTimeoutError, RayActorError):
+            pass  # the lease runs out by itself
+        finally:
+            for handle in handles:
+                ray.kill(handle)
+            if self._owns_ray:
+                self._owns_ray = False
+                ray.shutdown()
+
+
+def _start_ray() -> bool:
+    """Start a local Ray unless one runs in this process; whether it was started here."""
+    if ray.is_initialized():
+        return False
+    for name, value in RAY_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    ray.init(
+        address="local", include_dashboard=False, log_to_driver=False, configure_logging=False,
+        object_store_memory=OBJECT_STORE_BYTES, _node_ip_address="127.0.0.1",
+    )  # fmt: skip
+    return True
+
+
+def _ray_has_a_gpu() -> bool:
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    return resources.get("GPU", 0) >= 1
+
+
+def _update_threads() -> int:
+    """One core stays for serving, where there are several."""
+    num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(MOST_THREADS, num_cores - 1))
