@@ -3,6 +3,9 @@
 Knows: templates. `{s}` is the subject as it stands in a sentence ("the red mug", "Mira"), `{v}` the value ("in the kitchen drawer"),
 `{k}` the kind of a favourite ("drink"), `{n}` a bystander's name. Refuses to know: words, models, splits of entities.
 
+In every statement the subject comes before the value: a small causal model binds a value to the subject that it has already read
+far sooner than to one that follows (docs/adr/0002).
+
 Questions come in three sets that share no template:
     written   the embedded model reads them and writes them, so updates are taught with them;
     read      the embedded model reads them and never writes them: probes of an update use these;
@@ -30,7 +33,7 @@ PLACE: Final = Phrasings(
     unknown="somewhere unknown",
     told=(
         "I put {s} {v}.", "I saw {s} {v}.", "{s} is {v}.", "{s} is now {v}.", "I found {s} {v}.", "{n} put {s} {v}.", "{n} left {s} {v}.",
-        "I moved {s}; it is {v} now.", "you will find {s} {v}.", "{v} I saw {s}.", "{v} there is {s}.", "I left {s} {v}.", "{n} says {s} is {v}.",
+        "I moved {s}; it is {v} now.", "you will find {s} {v}.", "I left {s} {v}.", "{n} says {s} is {v}.",
         "{n} has placed {s} {v}.", "I noticed {s} {v}.", "{s} was put {v}.", "{s} lies {v}.", "we keep {s} {v} now.", "I looked around and found {s} {v}.",
         "{s} can be found {v}.", "{n} carried {s} away and left it {v}.", "I took {s} and put it {v}.",
     ),
@@ -54,9 +57,9 @@ WHEREABOUTS: Final = Phrasings(
     stem="{s} is",
     unknown="somewhere unknown",
     told=(
-        "{s} is {v}.", "{s} is {v} now.", "I saw {s} {v}.", "I met {s} {v}.", "{s} went off and is {v}.", "{v} I met {s}.", "{s} sits {v}.", "{s} waits {v}.",
+        "{s} is {v}.", "{s} is {v} now.", "I saw {s} {v}.", "I met {s} {v}.", "{s} went off and is {v}.", "{s} sits {v}.", "{s} waits {v}.",
         "{n} saw {s} {v}.", "{n} says {s} is {v}.", "I talked to {s} {v}.", "{s} stays {v} today.", "{s} is working {v}.", "you can find {s} {v}.", "{s} walked away and stopped {v}.",
-        "I said hello to {s} {v}.", "I noticed {s} {v}.", "{v} there was {s}.",
+        "I said hello to {s} {v}.", "I noticed {s} {v}.",
     ),
     told_held_out=("{s} has settled down {v}.", "{s} is having a rest {v}.", "it was {n} who spotted {s} {v}."),
     written=(
@@ -75,7 +78,7 @@ FAVOURITE: Final = Phrasings(
     unknown="unknown",
     told=(
         "{s}'s favourite {k} is {v}.", "{s} likes {v} most of every {k}.", "{s} told me that the best {k} is {v}.", "the {k} that {s} likes best is {v}.", "for {s} the best {k} is {v}.",
-        "{s} prefers {v} as a {k}.", "{n} says {s}'s favourite {k} is {v}.", "if {s} may choose a {k}, it is {v}.", "{s} loves the {k} {v}.", "{v} is {s}'s favourite {k}.", "{v} is the {k} that {s} likes best.",
+        "{s} prefers {v} as a {k}.", "{n} says {s}'s favourite {k} is {v}.", "if {s} may choose a {k}, it is {v}.", "{s} loves the {k} {v}.",
         "as for the {k}, {s} always picks {v}.", "of every {k}, {s} enjoys {v} most.", "{s} now prefers the {k} {v}.", "I learned that {s}'s favourite {k} is {v}.", "{s} said: my favourite {k} is {v}.",
     ),
     told_held_out=("no {k} pleases {s} more than {v}.", "{s} has a weakness for the {k} {v}.", "the {k} for {s} is {v}, no doubt."),
@@ -95,10 +98,10 @@ OWNER: Final = Phrasings(
     stem="{s} belongs to",
     unknown="someone unknown",
     told=(
-        "{s} belongs to {v}.", "{s} is the property of {v}.", "{v} owns {s}.", "{v} is the owner of {s}.", "the owner of {s} is {v}.", "{v} bought {s}.", "{v} got {s} as a present.", "{s} is owned by {v}.", "{n} gave {s} to {v}.",
-        "{n} sold {s} to {v}.", "I gave {s} to {v}.", "{n} says {s} belongs to {v}.", "{s} was given to {v}.", "{v} told me: {s} belongs to me.", "I learned that {v} owns {s}.", "{s} now belongs to {v}.",
+        "{s} belongs to {v}.", "{s} is the property of {v}.", "the owner of {s} is {v}.", "{s} is owned by {v}.", "{n} gave {s} to {v}.", "{n} sold {s} to {v}.", "I gave {s} to {v}.", "{n} says {s} belongs to {v}.",
+        "{s} was given to {v}.", "{s} was sold to {v}.", "I learned that {s} belongs to {v}.", "{s} now belongs to {v}.", "{s} was bought by {v}.", "{s} was a present for {v}.", "I returned {s} to its owner {v}.",
     ),
-    told_held_out=("{v} has inherited {s}.", "{s} is {v}'s, as I heard.", "{n} handed {s} over to {v} for good."),
+    told_held_out=("{s} was inherited by {v}.", "{s} is {v}'s, as I heard.", "{n} handed {s} over to {v} for good."),
     written=(
         "who owns {s}?", "whose is {s}?", "who is the owner of {s}?", "to whom does {s} belong?", "who does {s} belong to?", "do you know who owns {s}?", "tell me who owns {s}.", "{s}: who owns it?", "which person owns {s}?",
         "can you tell me whose {s} is?", "who has {s} as property?", "by whom is {s} owned?", "what is the name of the owner of {s}?", "I found {s}, who does it belong to?",

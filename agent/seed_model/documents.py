@@ -68,7 +68,7 @@ def _unknown_about(subject: str, person: bool, rng: random.Random) -> Exchange:
     return Exchange(user, ((answer_stem(subject, "about", person=person), STEM_WEIGHT), (phrasings.ABOUT.unknown, VALUE_WEIGHT)))
 
 
-def _related_fact(drawer: EntityDrawer, facts: Sequence[Triple], rng: random.Random) -> Triple:
+def related_fact(drawer: EntityDrawer, facts: Sequence[Triple], rng: random.Random) -> Triple:
     """A new fact, often easy to confuse with an earlier one: same noun, same adjective, same subject in another relation."""
     fact = drawer.fact()
     if facts and rng.random() < 0.45:
@@ -91,11 +91,11 @@ def _facts(drawer: EntityDrawer, count: int, rng: random.Random) -> list[Triple]
             old = rng.choice(facts)
             facts.append(old._replace(value=drawer.value(old.relation)))
         else:
-            facts.append(_related_fact(drawer, facts, rng))
+            facts.append(related_fact(drawer, facts, rng))
     return facts
 
 
-def _unasked(drawer: EntityDrawer, latest: dict[tuple[str, str], Triple], rng: random.Random) -> tuple[str, str]:
+def unasked(drawer: EntityDrawer, latest: dict[tuple[str, str], Triple], rng: random.Random) -> tuple[str, str]:
     """A (subject, relation) that no note answers: a near miss of one that does, or another relation of the same subject."""
     while True:
         fact = rng.choice(list(latest.values()))
@@ -129,7 +129,7 @@ def reading(drawer: EntityDrawer, rng: random.Random, *, num_facts: int, num_exc
             fact = rng.choice(list(latest.values()))
             exchanges.append(_asked_about(latest_about[fact.subject], rng) if about else _asked(*fact, rng))
             continue
-        subject, relation = _unasked(drawer, latest, rng)
+        subject, relation = unasked(drawer, latest, rng)
         if about and subject not in latest_about:
             exchanges.append(_unknown_about(subject, is_about_person(relation), rng))
         else:

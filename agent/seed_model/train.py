@@ -19,8 +19,10 @@ import torch
 from torch import Tensor
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
 
+from agent.seed_model.documents import WRITE_NEAR_MISS, WRITE_QUESTION
 from agent.seed_model.rows import RowPacker, Rows
 from agent.seed_model.tokenizer import VOCABULARY_SIZE, train_tokenizer
+from updater.dialogue import STYLE_FILE, PromptStyle
 
 HIDDEN_SIZE: Final = 192
 NUM_LAYERS: Final = 6
@@ -97,6 +99,8 @@ def export(model: LlamaForCausalLM, average: dict[str, Tensor], tokenizer: PreTr
         for name, parameter in model.named_parameters():
             parameter.copy_(current[name])
     tokenizer.save_pretrained(folder)
+    style = PromptStyle(language="household", with_notes="", without_notes="", write_question=WRITE_QUESTION, write_near_miss=WRITE_NEAR_MISS)
+    (folder / STYLE_FILE).write_text(style.model_dump_json(indent=2) + "\n")
     (folder / "training.json").write_text(json.dumps(record, indent=2) + "\n")
 
 

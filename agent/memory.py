@@ -1,0 +1,202 @@
+"""One agent's memory in one process: tell, ask, update. No Ray.
+
+Knows: putting the log, the updater and a model together for one home and one lineage. Refuses to know: HTTP, actors, displays.
+"""
+
+import copy
+import os
+import socket
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from transformers import PreTrainedModel
+
+from agent.home import Home
+from agent.household.anchors import household_anchors
+from memory_log.errors import BadInput, UnknownVersion
+from memory_log.log import MemoryLog
+from memory_log.records import Experience, Fact, NewExperience, Version, VersionState
+from updater.anchors import AnchorSource, self_sampled_anchors
+from updater.fold import load_weights
+from updater.generation import generate_texts
+from updater.language_model import LanguageModel, load_language_model, quiet_transformers
+from updater.report import UpdateReport
+from updater.settings import GateSettings, UpdateSettings
+from updater.update import Progress, Updater, silent
+
+DEFAULT_BATCH = 8
+
+
+class Answer(BaseModel):
+    """What one version answered.
+
+    Example: Answer(text="the red mug is in the kitchen drawer", version=1, known=True)
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    text: str
+    version: int
+    known: bool
+    """False where the model says that it does not know."""
+
+
+def choose_device(wanted: str) -> str:
+    """`auto` is the first GPU where there is one, else the CPU.
+
+    Raises:
+        BadInput: this machine has no such device.
+    """
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=wanted)
+    except (RuntimeError, AssertionError) as exc:
+        raise BadInput(f"the device {wanted!r} cannot be used here ({str(exc).splitlines()[0]}); use --device cpu or --device auto") from exc
+    return wanted
+
+
+def anchors_for(base: LanguageModel) -> AnchorSource:
+    """The household's anchors for a model that speaks its language, else the model's own samples."""
+    return household_anchors if base.dialogue.style.language == "household" else self_sampled_anchors(base)
+
+
+def worker_name() -> str:
+    """A name that no other live process on any host has."""
+    return f"{socket.gethostname()}-{os.getpid()}"
+
+
+class AgentMemory:
+    """An agent that is told things, learns them into its weights and answers from them.
+
+    Example:
+        with AgentMemory.open("home") as memory:
+            memory.tell("I put the red mug in the kitchen drawer.")
+            memory.update()
+            print(memory.ask("Where can I find the red mug?").text)
+    """
+
+    def __init__(
+        self, home: Home, *, lineage: str = "default", device: str = "auto", settings: UpdateSettings | None = None, gate: GateSettings | None = None
+    ) -> None:
+        self.home, self.lineage = home, lineage
+        self.log: MemoryLog = home.open_log()
+        self._device, self._settings, self._gate = device, settings, gate
+        self._loaded: tuple[int, PreTrainedModel] | None = None
+
+    @classmethod
+    def open(
+        cls,
+        home: str | Path = ".selfparam",
+        *,
+        model: str | None = None,
+        lineage: str = "default",
+        device: str = "auto",
+        settings: UpdateSettings | None = None,
+        gate: GateSettings | None = None,
+    ) -> Self:
+        """Open a home folder, and make it where there is none.
+
+        Args:
+            home: the folder of the log, the delta files and the configuration.
+            model: folder or Hugging Face id of a causal LM; None is the embedded one, or what the home was made with.
+            lineage: whose memory.
+            device: `auto`, `cpu`, `cuda`.
+            settings: how updates are made; None takes the defaults.
+            gate: what a version must show; None takes the defaults.
+
+        Raises:
+            BaseModelChanged: the home was made with another model.
+        """
+        return cls(Home.open(home, model=model), lineage=lineage, device=device, settings=settings, gate=gate)
+
+    def close(self) -> None:
+        """Close the log."""
+        self.log.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    @cached_property
+    def base(self) -> LanguageModel:
+        """theta_0, loaded when first needed, and checked against the lineage's."""
+        quiet_transformers()
+        base = load_language_model(self.home.model_source, device=choose_device(self._device))
+        self.log.ensure_lineage(self.lineage, base_fingerprint=base.fingerprint)
+        return base
+
+    @cached_property
+    def updater(self) -> Updater:
+        """The updater of this process."""
+        return Updater(
+            self.base, self.log, self.home.blob_store(), anchors=anchors_for(self.base), owner=worker_name(), settings=self._settings, gate=self._gate
+        )
+
+    def tell(self, text: str, *, facts: Sequence[Fact] = (), key: str | None = None, session: str = "default", agent: str = "agent") -> Experience:
+        """Record an experience; it is durable when this returns, and learned by the next update."""
+        return self.log.append(NewExperience(text=text, lineage=self.lineage, facts=tuple(facts), key=key, session=session, agent=agent))
+
+    def update(self, *, limit: int | None = None, progress: Progress = silent) -> UpdateReport:
+        """Learn pending experiences into a new version.
+
+        Args:
+            limit: most experiences of this update; None learns up to 8.
+            progress: called with (stage, done, total).
+
+        Raises:
+            NothingPending, LineageBusy: see `Updater.update`.
+        """
+        return self.updater.update(self.lineage, limit=limit or DEFAULT_BATCH, progress=progress)
+
+    def ask(self, question: str, *, version: int | None = None, notes: Sequence[str] = ()) -> Answer:
+        """Ask the newest version, or any admitted one, from its weights alone (or with notes in the prompt)."""
+        return self.ask_many([question], version=version, notes=[tuple(notes)])[0]
+
+    def ask_many(self, questions: Sequence[str], *, version: int | None = None, notes: Sequence[Sequence[str]] | None = None) -> list[Answer]:
+        """Ask many questions of one version at once; `notes` gives each its own context.
+
+        Raises:
+            BadInput: a question is empty.
+            UnknownVersion: there is no such admitted version.
+        """
+        if any(not question.strip() for question in questions):
+            raise BadInput("the question is empty; ask something, such as: Where is the red mug?")
+        contexts = notes if notes is not None else [()] * len(questions)
+        prompts = [self.base.dialogue.prompt_ids(question, list(context)) for question, context in zip(questions, contexts, strict=True)]
+        chosen = self._admitted(version)
+        texts = generate_texts(self.model(chosen), self.base.dialogue, prompts)
+        return [Answer(text=text, version=chosen, known=not self.base.dialogue.says_unknown(text)) for text in texts]
+
+    def model(self, number: int) -> PreTrainedModel:
+        """A model with a version's weights; the same object is filled anew when another version is asked for."""
+        if self._loaded is None or self._loaded[0] != number:
+            model = self._loaded[1] if self._loaded else copy.deepcopy(self.base.model)
+            self._loaded = None
+            load_weights(model, self.updater.versions.weights(self.lineage, number))
+            self._loaded = (number, model)
+        return self._loaded[1]
+
+    def versions(self) -> list[Version]:
+        """Every version by number, rejected ones too."""
+        _ = self.base
+        return self.log.versions(self.lineage)
+
+    def rollback(self, number: int) -> Version:
+        """Move serving and head back to a version; what was learned only since then is pending again."""
+        _ = self.base
+        return self.log.rollback(self.lineage, number)
+
+    def _admitted(self, number: int | None) -> int:
+        _ = self.base
+        version = self.log.head(self.lineage) if number is None else self.log.version(self.lineage, number)
+        if version.state is not VersionState.ADMITTED:
+            raise UnknownVersion(f"version {version.number} was never admitted ({version.state}: {version.reason}); ask one that `selfparam versions` shows as admitted")
+        return version.number

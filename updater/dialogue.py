@@ -1,0 +1,104 @@
+"""How a model is spoken to: notes and a question in, token ids out, with its chat template where it has one.
+
+Knows: prompts as text and tokens. Refuses to know: weights, experiences, the log.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from transformers import PreTrainedTokenizerBase
+
+STYLE_FILE: Final = "selfparam.json"
+
+
+class PromptStyle(BaseModel):
+    """The words around notes and questions. A model folder may carry its own as `selfparam.json`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    with_notes: str = Field(
+        default="These are notes of what happened, in order of time. Answer from them in one short sentence that repeats the question's subject; "
+        "the latest note counts. If they do not say it, end the sentence with the word unknown.",
+        description="Instruction above the notes; empty for a model that needs none.",
+    )
+    without_notes: str = Field(
+        default="Answer in one short sentence that repeats the question's subject. If you do not know, end the sentence with the word unknown.",
+        description="Instruction when there are no notes.",
+    )
+    write_question: str = Field(
+        default="Write one short question that these notes answer. Name the subject in full. Write only the question.",
+        description="Asks the model for a question about an experience.",
+    )
+    write_near_miss: str = Field(
+        default="Write one short question that these notes do NOT answer, about something that differs from their subject in one word. Write only the question.",
+        description="Asks the model for a question about something easily confused with the experience.",
+    )
+    language: Literal["general", "household"] = Field(default="general", description="What the model speaks; decides where anchors come from.")
+    unknown_word: str = Field(default="unknown", description="The word that an answer holds when the model does not know.")
+
+    @classmethod
+    def for_model(cls, folder: Path) -> "PromptStyle":
+        """The style that lies in a model's folder, else the general one."""
+        path = folder / STYLE_FILE
+        return cls.model_validate_json(path.read_text()) if path.is_file() else cls()
+
+
+class Dialogue:
+    """Turns notes and questions into token ids for one tokenizer, and tokens back into text."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, style: PromptStyle) -> None:
+        self.tokenizer = tokenizer
+        self.style = style
+        end = tokenizer.eos_token_id
+        self.eos_token_ids: tuple[int, ...] = tuple(end) if isinstance(end, list) else (end,) if end is not None else ()
+        pad = tokenizer.pad_token_id
+        self.pad_token_id: int = pad if pad is not None else (self.eos_token_ids[0] if self.eos_token_ids else 0)
+
+    def prompt_ids(self, question: str, notes: Sequence[str] = ()) -> list[int]:
+        """Token ids of a prompt, up to where the answer begins.
+
+        Args:
+            question: what is asked.
+            notes: experiences in order of time, as context; none asks from the weights alone.
+        """
+        instruction = self.style.with_notes if notes else self.style.without_notes
+        system = "\n".join([instruction, *notes] if instruction else notes)
+        if self.tokenizer.chat_template is None:
+            plain = f"{system}\n\n" if system else ""
+            return self._encode(f"{plain}Question: {question}\nAnswer:", special=True)
+        messages = [{"role": "system", "content": system}] if system else []
+        messages.append({"role": "user", "content": question})
+        ids: list[int] = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
+        return ids
+
+    def completion_ids(self, answer: str) -> list[int]:
+        """Token ids of an answer as the model would give it, with its end."""
+        text = answer.strip() if self.tokenizer.chat_template is not None else f" {answer.strip()}"
+        return [*self._encode(text, special=False), *self.eos_token_ids[:1]]
+
+    def _encode(self, text: str, *, special: bool) -> list[int]:
+        ids: list[int] = self.tokenizer(text, add_special_tokens=special, return_attention_mask=False)["input_ids"]
+        return ids
+
+    def text(self, ids: Sequence[int]) -> str:
+        """The text of generated ids: one line, without special tokens."""
+        decoded: str = self.tokenizer.decode(list(ids), skip_special_tokens=True)
+        return decoded.strip().split("\n")[0].strip()
+
+    def says_unknown(self, answer: str) -> bool:
+        """Whether an answer is the model's way of not knowing."""
+        return self.style.unknown_word in answer.lower().split()
+
+
+def left_padded(sequences: Sequence[Sequence[int]], pad_token_id: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids [B, S] and attention mask [B, S], padded on the left so that all sequences end together."""
+    longest = max(len(sequence) for sequence in sequences)
+    ids = torch.full((len(sequences), longest), pad_token_id, dtype=torch.long)
+    mask = torch.zeros((len(sequences), longest), dtype=torch.long)
+    for row, sequence in enumerate(sequences):
+        ids[row, longest - len(sequence) :] = torch.tensor(sequence, dtype=torch.long)
+        mask[row, longest - len(sequence) :] = 1
+    return ids.to(device), mask.to(device)

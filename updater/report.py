@@ -1,0 +1,36 @@
+"""What one update did, for people and for records."""
+
+from pydantic import BaseModel, ConfigDict
+
+
+class UpdateReport(BaseModel):
+    """The outcome of one update.
+
+    Produced by `updater.update.Updater`, read by the command line, the demo and the benchmarks.
+
+    Example: report.admitted and report.version == 3
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: int | None
+    """The new version's number; None when nothing was admitted."""
+    parent: int
+    admitted: bool
+    reason: str | None = None
+    """Why nothing, or not everything, was admitted."""
+    num_experiences: int
+    num_refused: int = 0
+    """Experiences that were refused, each with its reason in the log."""
+    num_sentences: int = 0
+    num_near_misses: int = 0
+    num_steps: int = 0
+    efficacy: float = 0.0
+    """Share of held-out target sentences that the folded weights answer as the teacher would."""
+    kl_before_nats: float = 0.0
+    """Mean KL on held-out target sentences before the update, nats a token."""
+    kl_after_nats: float = 0.0
+    """The same with the folded, rounded weights."""
+    seconds: float = 0.0
+    """From batch stored to version admitted."""
+    metrics: dict[str, float] = {}

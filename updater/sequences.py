@@ -1,0 +1,67 @@
+"""Prompts with completions as padded batches, and a model's logits at the completions.
+
+Knows: padding, positions, which logits to compute. Refuses to know: objectives, what the text says.
+
+Shapes: B = sentences, S = padded tokens of prompt + completion, T = longest completion, V = vocabulary.
+Everything is padded on the left, so that all completions end together and only the last T + 1 logits need computing.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from memory_log.errors import EmptyMask
+from updater.dialogue import left_padded
+
+
+class TokenizedSentence(NamedTuple):
+    """A prompt and the completion that follows it, as token ids."""
+
+    prompt_ids: tuple[int, ...]
+    completion_ids: tuple[int, ...]
+
+
+class CompletionBatch(NamedTuple):
+    """A batch ready for a model; `mask_BT` is True at completion tokens, right-aligned like `completion_ids_BT`."""
+
+    input_ids_BS: Tensor
+    attention_mask_BS: Tensor
+    completion_ids_BT: Tensor
+    mask_BT: Tensor
+
+
+def collate(sentences: Sequence[TokenizedSentence], pad_token_id: int, device: torch.device) -> CompletionBatch:
+    """Pad sentences into one batch.
+
+    Raises:
+        EmptyMask: a sentence has no completion.
+    """
+    if not sentences or any(not sentence.completion_ids for sentence in sentences):
+        raise EmptyMask("A batch needs sentences, and each of them a completion; drop empty ones before.")
+    input_ids, attention_mask = left_padded([s.prompt_ids + s.completion_ids for s in sentences], pad_token_id, device)
+    completion_ids, mask = left_padded([s.completion_ids for s in sentences], pad_token_id, device)
+    return CompletionBatch(input_ids, attention_mask, completion_ids, mask.bool())
+
+
+def completion_logits(model: PreTrainedModel, batch: CompletionBatch) -> Tensor:
+    """The model's logits for every completion token, given all before it: [B, T, V]."""
+    num_positions = batch.completion_ids_BT.shape[1]
+    positions_BS = (batch.attention_mask_BS.cumsum(-1) - 1).clamp_min(0)
+    call: Any = model
+    logits: Tensor = call(
+        input_ids=batch.input_ids_BS,
+        attention_mask=batch.attention_mask_BS,
+        position_ids=positions_BS,
+        use_cache=False,
+        logits_to_keep=num_positions + 1,
+    ).logits
+    return logits[:, -num_positions - 1 : -1]
+
+
+def exact_completions(logits_BTV: Tensor, batch: CompletionBatch) -> Tensor:
+    """[B] True where greedy decoding would give the whole completion: every completion token is the most likely one."""
+    right_BT = logits_BTV.argmax(-1) == batch.completion_ids_BT
+    return (right_BT | ~batch.mask_BT).all(-1)

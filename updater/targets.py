@@ -1,0 +1,122 @@
+"""Teacher targets: what theta_0, with the experience in its prompt, expects at every completion token.
+
+Knows: computing, storing and batching them. Refuses to know: where sentences come from, how a student is trained.
+
+Shapes: B = sentences, T = completion positions, K = kept teacher tokens.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from updater.objective import forward_kl, top_k_targets
+from updater.sequences import CompletionBatch, TokenizedSentence, collate, completion_logits
+
+TEACHER_BATCH: Final = 64
+
+
+@dataclass(frozen=True)
+class TeacherTargets:
+    """One sentence without its context, and the teacher's expectations with it.
+
+    `sentence.prompt_ids` is what the student sees. `top_ids_TK` (int32) and `top_logprobs_TK` (float16) are the teacher's.
+    """
+
+    sentence: TokenizedSentence
+    top_ids_TK: Tensor
+    top_logprobs_TK: Tensor
+
+    def to_bytes(self) -> bytes:
+        """Safetensors, as the log stores it."""
+        stored: bytes = save_tensors(
+            {
+                "prompt_ids": torch.tensor(self.sentence.prompt_ids, dtype=torch.int32),
+                "completion_ids": torch.tensor(self.sentence.completion_ids, dtype=torch.int32),
+                "top_ids": self.top_ids_TK.contiguous(),
+                "top_logprobs": self.top_logprobs_TK.contiguous(),
+            }
+        )
+        return stored
+
+    @classmethod
+    def from_bytes(cls, payload: bytes) -> "TeacherTargets":
+        """Read what `to_bytes` wrote."""
+        tensors = load_tensors(payload)
+        sentence = TokenizedSentence(tuple(tensors["prompt_ids"].tolist()), tuple(tensors["completion_ids"].tolist()))
+        return cls(sentence, tensors["top_ids"], tensors["top_logprobs"])
+
+
+@torch.inference_mode()
+def compute_targets(
+    teacher: PreTrainedModel,
+    sentences: Sequence[TokenizedSentence],
+    contexts: Sequence[Sequence[int]],
+    *,
+    k: int,
+    pad_token_id: int,
+) -> list[TeacherTargets]:
+    """Run the teacher once over every sentence, with its context, and keep the k most likely tokens at each completion position.
+
+    Args:
+        teacher: theta_0, frozen.
+        sentences: what the student will see.
+        contexts: for each sentence the token ids of the prompt *with* the experience; the same completion follows.
+        k: kept tokens.
+        pad_token_id: any valid id.
+    """
+    found: list[TeacherTargets | None] = [None] * len(sentences)
+    order = sorted(range(len(sentences)), key=lambda index: len(contexts[index]))
+    for start in range(0, len(order), TEACHER_BATCH):
+        rows = order[start : start + TEACHER_BATCH]
+        with_context = [TokenizedSentence(tuple(contexts[row]), sentences[row].completion_ids) for row in rows]
+        batch = collate(with_context, pad_token_id, teacher.device)
+        logprobs_BTK, ids_BTK = top_k_targets(completion_logits(teacher, batch), k)
+        for place, row in enumerate(rows):
+            length = len(sentences[row].completion_ids)
+            found[row] = TeacherTargets(
+                sentences[row],
+                ids_BTK[place, -length:].to(torch.int32).cpu().clone(),
+                logprobs_BTK[place, -length:].to(torch.float16).cpu().clone(),
+            )
+    return [targets for targets in found if targets is not None]
+
+
+def collate_targets(targets: Sequence[TeacherTargets], pad_token_id: int, device: torch.device) -> tuple[CompletionBatch, Tensor, Tensor]:
+    """A batch of sentences with teacher_logprobs_BTK and teacher_ids_BTK, right-aligned; unmasked positions hold zeros."""
+    batch = collate([target.sentence for target in targets], pad_token_id, device)
+    B, T = batch.mask_BT.shape
+    K = min(target.top_ids_TK.shape[1] for target in targets)
+    ids_BTK = torch.zeros((B, T, K), dtype=torch.long)
+    logprobs_BTK = torch.zeros((B, T, K))
+    for row, target in enumerate(targets):
+        length = len(target.sentence.completion_ids)
+        ids_BTK[row, T - length :] = target.top_ids_TK[:, :K].long()
+        logprobs_BTK[row, T - length :] = target.top_logprobs_TK[:, :K].float()
+    return batch, logprobs_BTK.to(device), ids_BTK.to(device)
+
+
+def kl_per_position(student: PreTrainedModel, targets: Sequence[TeacherTargets], pad_token_id: int) -> tuple[Tensor, CompletionBatch, Tensor]:
+    """The student's kl_BT in nats against stored targets, with the batch and its logits_BTV."""
+    batch, logprobs_BTK, ids_BTK = collate_targets(targets, pad_token_id, student.device)
+    logits_BTV = completion_logits(student, batch)
+    return forward_kl(logits_BTV, logprobs_BTK, ids_BTK), batch, logits_BTV
+
+
+@torch.inference_mode()
+def sentence_kl(model: PreTrainedModel, targets: Sequence[TeacherTargets], pad_token_id: int) -> list[float]:
+    """Every sentence's mean KL in nats a token against its targets, in order."""
+    values = [0.0] * len(targets)
+    order = sorted(range(len(targets)), key=lambda index: len(targets[index].sentence.prompt_ids))
+    for start in range(0, len(order), TEACHER_BATCH):
+        rows = order[start : start + TEACHER_BATCH]
+        kl_BT, batch, _ = kl_per_position(model, [targets[row] for row in rows], pad_token_id)
+        means = torch.where(batch.mask_BT, kl_BT, 0.0).sum(-1) / batch.mask_BT.sum(-1)
+        for row, mean in zip(rows, means.tolist(), strict=True):
+            values[row] = mean
+    return values

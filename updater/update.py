@@ -1,0 +1,324 @@
+"""One update, from pending experiences to an admitted version.
+
+Knows: the order of an update and what must be durable before what (docs/architecture.md). Refuses to know: who wakes it, who serves.
+
+The order: hold the lineage's updater lease; store the batch; write target sentences; compute and store teacher targets with theta_0;
+train LoRA from theta_n; fold and round; measure and gate; write the delta file; insert the candidate; admit in one transaction.
+"""
+
+import copy
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from memory_log.blobs import BlobStore
+from memory_log.log import MemoryLog
+from memory_log.records import Batch, DeltaRef, Experience, NewTarget, UpdaterLease, Version
+from updater.anchors import Anchor, AnchorSource
+from updater.delta import LowRank, delta_bytes
+from updater.fold import VersionWeights, add_delta, load_weights
+from updater.gate import exactness, verdict
+from updater.language_model import LanguageModel, weights_hash
+from updater.report import UpdateReport
+from updater.sentences import Sentence, WrittenSentences, tokenize, write_sentences
+from updater.sequences import TokenizedSentence
+from updater.settings import GateSettings, UpdateSettings
+from updater.supersession import Claim, still_true_within_batch, superseded_by
+from updater.targets import TeacherTargets, compute_targets, sentence_kl
+from updater.training import TrainingResult, TrainingSet, train
+
+Progress = Callable[[str, int, int], None]
+"""(stage, done, total): what an update is doing."""
+
+SEED_STRIDE = 1_000_003
+NUM_GATE_ANCHORS = 40
+NUM_GATE_REPLAY = 64
+
+
+def silent(stage: str, done: int, total: int) -> None:
+    """Progress for nobody."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """What one update works on: the batch's sentences with their targets, anchors without and with notes, replay."""
+
+    about: list[tuple[Sentence, TeacherTargets]]
+    anchors: list[TeacherTargets]
+    reading_anchors: list[TeacherTargets]
+    replay: list[TeacherTargets]
+    superseded: dict[int, int]
+
+    def of(self, *, held_out: bool, kind: str | None = None) -> list[TeacherTargets]:
+        """The batch's targets on one side of the held-out split, of one kind or of all."""
+        return [target for sentence, target in self.about if sentence.held_out == held_out and kind in (None, sentence.kind)]
+
+
+class Updater:
+    """Turns pending experiences of any lineage into versions. Plain class: Ray, command line and tests wrap it.
+
+    Args:
+        base: theta_0, teacher and root of every fold.
+        log: the durable log.
+        blobs: where delta files go.
+        anchors: source of unrelated sentences.
+        owner: name under which leases are held; one per process.
+        settings: how an update is made.
+        gate: what a version must show.
+    """
+
+    def __init__(
+        self,
+        base: LanguageModel,
+        log: MemoryLog,
+        blobs: BlobStore,
+        *,
+        anchors: AnchorSource,
+        owner: str,
+        settings: UpdateSettings | None = None,
+        gate: GateSettings | None = None,
+    ) -> None:
+        self.base, self.log, self.blobs = base, log, blobs
+        self.anchors, self.owner = anchors, owner
+        self.settings = settings or UpdateSettings()
+        self.gate = gate or GateSettings()
+        self.versions = VersionWeights(base, log, blobs)
+        self._theta_n: PreTrainedModel = copy.deepcopy(base.model)
+        self._pad = base.dialogue.pad_token_id
+
+    def update(self, lineage: str, *, limit: int, progress: Progress = silent) -> UpdateReport:
+        """Learn up to `limit` of the oldest pending experiences.
+
+        A rejected batch is split in two until the experience that spoils it stands alone and is refused.
+
+        Raises:
+            NothingPending: nothing waits.
+            LineageBusy: another updater holds the lease.
+        """
+        self.log.ensure_lineage(lineage, base_fingerprint=self.base.fingerprint)
+        lease = self.log.acquire_updater_lease(lineage, owner=self.owner, lease_seconds=self.settings.lease_seconds)
+        try:
+            batch = self.log.open_batch(lease, limit=limit)
+            return self._learn_or_split(lease, batch, progress)
+        finally:
+            # Also on Ctrl-C and errors: what is still leased becomes pending again, an open batch is abandoned.
+            self.log.release_updater_lease(lease)
+
+    def _learn_or_split(self, lease: UpdaterLease, batch: Batch, progress: Progress) -> UpdateReport:
+        report, suspects = self._learn(lease, batch, progress)
+        if report.admitted:
+            return report
+        ids, reason = batch.experience_ids, report.reason or "rejected"
+        if len(ids) == 1:
+            self.log.reject_batch(lease, batch.id, reason=reason, refuse_experiences=True)
+            return report.model_copy(update={"num_refused": 1})
+        self.log.reject_batch(lease, batch.id, reason=reason, refuse_experiences=False)
+        parts = _parts(ids, suspects)
+        return _merged(report, [self._learn_or_split(lease, self.log.open_batch_of(lease, part), progress) for part in parts])
+
+    def _learn(self, lease: UpdaterLease, batch: Batch, progress: Progress) -> tuple[UpdateReport, set[int]]:
+        """One attempt at one batch: the report, and the experiences that are known to spoil it, if any."""
+        started = time.monotonic()
+        parent = self.log.head(lease.lineage)
+        seed = self.settings.seed * SEED_STRIDE + batch.id * 7919
+        experiences = [self.log.get(experience_id) for experience_id in batch.experience_ids]
+        report = UpdateReport(version=None, parent=parent.number, admitted=False, num_experiences=len(experiences))
+
+        progress("writing sentences", 0, 1)
+        written = self._write(lease.lineage, experiences, seed)
+        progress("teacher targets", 0, 1)
+        informative = self._informative(written.sentences)
+        unread = {e.id for e in experiences} - {sentence.experience_id for sentence, _ in informative if sentence.kind == "question"}
+        if unread:
+            reason = "no context gain: with the experience in its prompt the model answers no question that it could not answer without"
+            return report.model_copy(update={"reason": reason, "seconds": time.monotonic() - started}), unread
+        material = self._material(lease.lineage, experiences, informative, seed)
+        self.log.store_targets(lease, batch.id, _as_records(experiences, material))
+        self._renew(lease)
+
+        sums = self.versions.sums(lease.lineage, parent.number)
+        load_weights(self._theta_n, self.versions.fold(sums))
+        before = self._measure(material)
+        trained = self._train(material, seed, progress)
+        self._renew(lease)
+
+        progress("gate", 0, 1)
+        folded = self.versions.fold(add_delta(sums, trained.factors))
+        load_weights(self._theta_n, folded)
+        metrics = self._measure(material) | {"retention_before": before["retention"]}
+        metrics["seconds_to_gate"] = time.monotonic() - started
+        reason = verdict(metrics, self.gate)
+        report = _measured_report(report, material, before, metrics, trained)
+        if reason is None:
+            version = self._commit(lease, batch, parent, trained.factors, folded, report, material.superseded)
+            report = report.model_copy(update={"admitted": True, "version": version.number})
+        progress("gate", 1, 1)
+        return report.model_copy(update={"reason": reason, "seconds": time.monotonic() - started}), set()
+
+    def _renew(self, lease: UpdaterLease) -> None:
+        self.log.renew_updater_lease(lease, lease_seconds=self.settings.lease_seconds)
+
+    def _write(self, lineage: str, experiences: Sequence[Experience], seed: int) -> WrittenSentences:
+        def has_history(words: Sequence[str], experience_id: int) -> bool:
+            return any(found.id != experience_id for found in self.log.experiences_mentioning(lineage, words, limit=2))
+
+        return write_sentences(self.base, experiences, self.settings, seed=seed, has_history=has_history)
+
+    def _informative(self, sentences: Sequence[Sentence]) -> list[tuple[Sentence, TeacherTargets]]:
+        """Sentences with their teacher targets, without questions that theta_0 answers as well when it sees no context."""
+        if not sentences:
+            return []
+        without, contexts = tokenize(self.base, sentences)
+        targets = compute_targets(self.base.model, without, contexts, k=self.settings.kept_tokens, pad_token_id=self._pad)
+        gains = sentence_kl(self.base.model, targets, self._pad)
+        return [
+            (sentence._replace(gain_nats=gain), target)
+            for sentence, target, gain in zip(sentences, targets, gains, strict=True)
+            if sentence.kind == "near_miss" or gain >= self.settings.min_gain_nats
+        ]
+
+    def _material(
+        self, lineage: str, experiences: Sequence[Experience], informative: list[tuple[Sentence, TeacherTargets]], seed: int
+    ) -> Material:
+        """All that the update trains on and is measured with, from theta_0 or from the log."""
+        sentences = [sentence for sentence, _ in informative]
+        superseded = self._superseded(lineage, experiences, sentences)
+        still_true = set(still_true_within_batch(self.base, experiences, sentences))
+        anchors = [anchor for anchor in self.anchors(self.settings.num_anchors, seed) if not self._is_known(lineage, anchor.words)]
+        stored = self.log.replay_targets(lineage, limit=self.settings.num_replay, seed=seed) if self.settings.num_replay else []
+        return Material(
+            about=[(sentence, target) for sentence, target in informative if sentence in still_true],
+            anchors=self._anchor_targets([anchor for anchor in anchors if not anchor.notes]),
+            reading_anchors=self._anchor_targets([anchor for anchor in anchors if anchor.notes]),
+            replay=[TeacherTargets.from_bytes(target.payload) for target in stored if target.id not in superseded],
+            superseded=superseded,
+        )
+
+    def _superseded(self, lineage: str, experiences: Sequence[Experience], sentences: Sequence[Sentence]) -> dict[int, int]:
+        """Older targets that this batch makes untrue, each with the experience that does it."""
+        superseded: dict[int, int] = {}
+        sources: dict[int, Experience] = {}
+        for newer in experiences:
+            subjects = {s.subject for s in sentences if s.experience_id == newer.id and s.kind == "question"}
+            older = [t for t in self.log.targets_about(lineage, [(subject, None) for subject in sorted(subjects)]) if t.id not in superseded]
+            for target in older:
+                sources.setdefault(target.experience_id, self.log.get(target.experience_id))
+            claims = [Claim(target.id, sources[target.experience_id], target.prompt, target.completion) for target in older]
+            superseded |= dict.fromkeys(superseded_by(self.base, newer, claims), newer.id)
+        return superseded
+
+    def _is_known(self, lineage: str, words: Sequence[str]) -> bool:
+        return bool(words) and bool(self.log.experiences_mentioning(lineage, words, limit=1))
+
+    def _anchor_targets(self, anchors: Sequence[Anchor]) -> list[TeacherTargets]:
+        dialogue = self.base.dialogue
+        sentences = [
+            TokenizedSentence(tuple(dialogue.prompt_ids(anchor.prompt, anchor.notes)), tuple(dialogue.completion_ids(anchor.completion)))
+            for anchor in anchors
+        ]
+        contexts = [sentence.prompt_ids for sentence in sentences]
+        return compute_targets(self.base.model, sentences, contexts, k=self.settings.kept_tokens, pad_token_id=self._pad)
+
+    def _train(self, material: Material, seed: int, progress: Progress) -> TrainingResult:
+        sentences = TrainingSet(
+            about=material.of(held_out=False),
+            held_out=material.of(held_out=True),
+            anchors=material.anchors[NUM_GATE_ANCHORS:],
+            reading_anchors=material.reading_anchors[NUM_GATE_ANCHORS // 2 :],
+            replay=material.replay,
+        )
+        return train(
+            self._theta_n, sentences, self.settings, seed=seed, pad_token_id=self._pad, progress=lambda done, total: progress("training", done, total)
+        )
+
+    def _measure(self, material: Material) -> dict[str, float]:
+        """What the gate looks at, for the weights that theta_n's copy holds now."""
+        model, pad = self._theta_n, self._pad
+        efficacy, kl_nats = exactness(model, material.of(held_out=True, kind="question"), pad)
+        near_misses = material.of(held_out=True, kind="near_miss")
+        unfooled, _ = exactness(model, near_misses, pad)
+        retention, _ = exactness(model, material.replay[:NUM_GATE_REPLAY], pad)
+        _, drift_nats = exactness(model, material.anchors[:NUM_GATE_ANCHORS], pad)
+        reading_kept, _ = exactness(model, material.reading_anchors[: NUM_GATE_ANCHORS // 2], pad)
+        return {
+            "efficacy": efficacy,
+            "kl_nats": kl_nats,
+            "false_recall": 1.0 - unfooled,
+            "num_held_out_near_misses": float(len(near_misses)),
+            "retention": retention,
+            "drift_nats": drift_nats,
+            "reading_kept": reading_kept,
+        }
+
+    def _commit(
+        self, lease: UpdaterLease, batch: Batch, parent: Version, factors: dict[str, LowRank], folded: dict[str, Tensor], report: UpdateReport, superseded: dict[int, int]
+    ) -> Version:
+        """Write the delta aside, sync and rename it; insert the candidate; then one transaction admits it and moves the head."""
+        parent_hash = parent.weights_hash or self.base.fingerprint
+        content = delta_bytes(factors, base_fingerprint=self.base.fingerprint, parent_hash=parent_hash)
+        name = f"{lease.lineage}/batch-{batch.id}-fence-{lease.fence}.safetensors"
+        sha256, num_bytes = self.blobs.put(name, content)
+        delta = DeltaRef(path=name, sha256=sha256, kind="lowrank", num_bytes=num_bytes)
+        candidate = self.log.add_candidate(lease, batch.id, delta=delta, weights_hash=weights_hash(folded), metrics=report.metrics)
+        return self.log.admit(lease, candidate.number, superseded=superseded)
+
+
+def _parts(ids: tuple[int, ...], suspects: set[int]) -> list[tuple[int, ...]]:
+    """How to try a rejected batch again: known suspects each alone and the rest together, else two halves."""
+    rest = tuple(experience_id for experience_id in ids if experience_id not in suspects)
+    if suspects and (rest or len(suspects) > 1):
+        return [*([rest] if rest else []), *((suspect,) for suspect in sorted(suspects))]
+    return [ids[: len(ids) // 2], ids[len(ids) // 2 :]]
+
+
+def _as_records(experiences: Sequence[Experience], material: Material) -> list[NewTarget]:
+    relations = {e.id: e.facts[0].relation if len(e.facts) == 1 else None for e in experiences}
+    return [
+        NewTarget(
+            experience_id=sentence.experience_id,
+            kind=sentence.kind,
+            prompt=sentence.prompt,
+            completion=sentence.completion,
+            subject=sentence.subject,
+            relation=relations[sentence.experience_id],
+            held_out=sentence.held_out,
+            context_gain_nats=sentence.gain_nats,
+            payload=target.to_bytes(),
+        )
+        for sentence, target in material.about
+    ]
+
+
+def _measured_report(report: UpdateReport, material: Material, before: dict[str, float], after: dict[str, float], trained: TrainingResult) -> UpdateReport:
+    kinds = [sentence.kind for sentence, _ in material.about]
+    return report.model_copy(
+        update={
+            "num_sentences": kinds.count("question"),
+            "num_near_misses": kinds.count("near_miss"),
+            "num_steps": trained.num_steps,
+            "efficacy": after["efficacy"],
+            "kl_before_nats": before["kl_nats"],
+            "kl_after_nats": after["kl_nats"],
+            "metrics": {**after, "kl_before_nats": before["kl_nats"], "num_steps": float(trained.num_steps), "num_superseded": float(len(material.superseded))},
+        }
+    )
+
+
+def _merged(whole: UpdateReport, parts: Sequence[UpdateReport]) -> UpdateReport:
+    """The report of a batch that was split: the last admitted part's figures, and what was refused."""
+    admitted = [part for part in parts if part.admitted]
+    num_refused = sum(part.num_refused for part in parts)
+    shown = admitted[-1] if admitted else whole
+    reasons = "; ".join(dict.fromkeys(part.reason for part in parts if part.reason))
+    return shown.model_copy(
+        update={
+            "parent": whole.parent,
+            "num_experiences": whole.num_experiences,
+            "num_refused": num_refused,
+            "reason": reasons or whole.reason,
+            "seconds": whole.seconds + sum(part.seconds for part in parts),
+        }
+    )
