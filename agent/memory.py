@@ -1,6 +1,7 @@
 """One agent's memory in one process: tell, ask, update. No Ray.
 
-Knows: putting the log, the updater and a model together for one home and one lineage. Refuses to know: HTTP, actors, displays.
+Knows: putting the log, the updater and a model together for one home and one lineage. Refuses to know: HTTP, actors,
+displays.
 """
 
 import copy
@@ -57,7 +58,9 @@ def choose_device(wanted: str) -> str:
     try:
         torch.empty(0, device=wanted)
     except (RuntimeError, AssertionError) as exc:
-        raise BadInput(f"the device {wanted!r} cannot be used here ({str(exc).splitlines()[0]}); use --device cpu or --device auto") from exc
+        raise BadInput(
+            f"the device {wanted!r} cannot be used here ({str(exc).splitlines()[0]}); use --device cpu or --device auto"
+        ) from exc
     return wanted
 
 
@@ -82,7 +85,13 @@ class AgentMemory:
     """
 
     def __init__(
-        self, home: Home, *, lineage: str = "default", device: str = "auto", settings: UpdateSettings | None = None, gate: GateSettings | None = None
+        self,
+        home: Home,
+        *,
+        lineage: str = "default",
+        device: str = "auto",
+        settings: UpdateSettings | None = None,
+        gate: GateSettings | None = None,
     ) -> None:
         self.home, self.lineage = home, lineage
         self.log: MemoryLog = home.open_log()
@@ -122,7 +131,9 @@ class AgentMemory:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     @cached_property
@@ -137,12 +148,28 @@ class AgentMemory:
     def updater(self) -> Updater:
         """The updater of this process."""
         return Updater(
-            self.base, self.log, self.home.blob_store(), anchors=anchors_for(self.base), owner=worker_name(), settings=self._settings, gate=self._gate
+            self.base,
+            self.log,
+            self.home.blob_store(),
+            anchors=anchors_for(self.base),
+            owner=worker_name(),
+            settings=self._settings,
+            gate=self._gate,
         )
 
-    def tell(self, text: str, *, facts: Sequence[Fact] = (), key: str | None = None, session: str = "default", agent: str = "agent") -> Experience:
+    def tell(
+        self,
+        text: str,
+        *,
+        facts: Sequence[Fact] = (),
+        key: str | None = None,
+        session: str = "default",
+        agent: str = "agent",
+    ) -> Experience:
         """Record an experience; it is durable when this returns, and learned by the next update."""
-        return self.log.append(NewExperience(text=text, lineage=self.lineage, facts=tuple(facts), key=key, session=session, agent=agent))
+        return self.log.append(
+            NewExperience(text=text, lineage=self.lineage, facts=tuple(facts), key=key, session=session, agent=agent)
+        )
 
     def update(self, *, limit: int | None = None, progress: Progress = silent) -> UpdateReport:
         """Learn pending experiences into a new version.
@@ -160,7 +187,9 @@ class AgentMemory:
         """Ask the newest version, or any admitted one, from its weights alone (or with notes in the prompt)."""
         return self.ask_many([question], version=version, notes=[tuple(notes)])[0]
 
-    def ask_many(self, questions: Sequence[str], *, version: int | None = None, notes: Sequence[Sequence[str]] | None = None) -> list[Answer]:
+    def ask_many(
+        self, questions: Sequence[str], *, version: int | None = None, notes: Sequence[Sequence[str]] | None = None
+    ) -> list[Answer]:
         """Ask many questions of one version at once; `notes` gives each its own context.
 
         Raises:
@@ -170,7 +199,10 @@ class AgentMemory:
         if any(not question.strip() for question in questions):
             raise BadInput("the question is empty; ask something, such as: Where is the red mug?")
         contexts = notes if notes is not None else [()] * len(questions)
-        prompts = [self.base.dialogue.prompt_ids(question, list(context)) for question, context in zip(questions, contexts, strict=True)]
+        prompts = [
+            self.base.dialogue.prompt_ids(question, list(context))
+            for question, context in zip(questions, contexts, strict=True)
+        ]
         chosen = self._admitted(version)
         texts = generate_texts(self.model(chosen), self.base.dialogue, prompts)
         return [Answer(text=text, version=chosen, known=not self.base.dialogue.says_unknown(text)) for text in texts]
@@ -198,5 +230,8 @@ class AgentMemory:
         _ = self.base
         version = self.log.head(self.lineage) if number is None else self.log.version(self.lineage, number)
         if version.state is not VersionState.ADMITTED:
-            raise UnknownVersion(f"version {version.number} was never admitted ({version.state}: {version.reason}); ask one that `selfparam versions` shows as admitted")
+            raise UnknownVersion(
+                f"version {version.number} was never admitted ({version.state}: {version.reason}); ask one that "
+                "`selfparam versions` shows as admitted"
+            )
         return version.number

@@ -1,7 +1,8 @@
 """What the embedded model can do: `python -m benchmarks.seed_model evaluate [--json FILE]`.
 
-Every entity is new to the model: ordinary words from the held-out side of the lists, and made-up words drawn afresh. Questions come in the
-phrasings of its recipe unless a metric says otherwise; answers count only when every word is right.
+Every entity is new to the model: ordinary words from the held-out side of the lists, and made-up words drawn afresh.
+Questions come in the phrasings of its recipe unless a metric says otherwise; answers count only when every word is
+right.
 """
 
 import argparse
@@ -59,7 +60,9 @@ def _distinct_facts(rng: random.Random, count: int) -> list[Triple]:
     return facts
 
 
-def reads(rng: random.Random, *, num_facts: int, sets: Sequence[QuestionSet] = RECIPE, told_held_out: bool = False) -> Item:
+def reads(
+    rng: random.Random, *, num_facts: int, sets: Sequence[QuestionSet] = RECIPE, told_held_out: bool = False
+) -> Item:
     """One of several facts is asked about."""
     facts = _distinct_facts(rng, num_facts)
     name = drawer_of(rng).name
@@ -76,7 +79,11 @@ def latest_wins(rng: random.Random) -> Item:
     new = old._replace(value=drawer.value(old.relation))
     told = list(facts)
     told.insert(rng.randint(facts.index(old) + 1, len(facts)), new)
-    return Item(tuple(statement(fact, rng, bystander=drawer.name()) for fact in told), _ask(new.subject, new.relation, rng, RECIPE), answer(new))
+    return Item(
+        tuple(statement(fact, rng, bystander=drawer.name()) for fact in told),
+        _ask(new.subject, new.relation, rng, RECIPE),
+        answer(new),
+    )
 
 
 def unknown_with_context(rng: random.Random) -> Item:
@@ -125,18 +132,29 @@ def all_questions(fact: Triple) -> set[str]:
 
 
 def questions_correct(base: LanguageModel, rng: random.Random, num_items: int) -> float:
-    """Share of questions, written by the model about one note, that ask about its fact and that the model then answers right from the note."""
+    """Share of questions that the model writes about one note's fact and then answers right from the note."""
     facts = [drawer_of(rng).fact() for _ in range(num_items)]
     notes = [(statement(fact, rng, bystander=drawer_of(rng).name()),) for fact in facts]
     dialogue = base.dialogue
-    written = generate_texts(base.model, dialogue, [dialogue.prompt_ids(dialogue.style.write_question, note) for note in notes], temperature=1.0, seed=rng.getrandbits(32))
-    answers = generate_texts(base.model, dialogue, [dialogue.prompt_ids(text, note) for text, note in zip(written, notes, strict=True)])
-    right = [text.lower() in all_questions(fact) and said == answer(fact) for fact, text, said in zip(facts, written, answers, strict=True)]
+    written = generate_texts(
+        base.model,
+        dialogue,
+        [dialogue.prompt_ids(dialogue.style.write_question, note) for note in notes],
+        temperature=1.0,
+        seed=rng.getrandbits(32),
+    )
+    answers = generate_texts(
+        base.model, dialogue, [dialogue.prompt_ids(text, note) for text, note in zip(written, notes, strict=True)]
+    )
+    right = [
+        text.lower() in all_questions(fact) and said == answer(fact)
+        for fact, text, said in zip(facts, written, answers, strict=True)
+    ]
     return sum(right) / num_items
 
 
 def num_phrasings_understood(base: LanguageModel, rng: random.Random, num_items: int) -> float:
-    """The smallest number, over relations, of phrasings of which at least 95% of the questions about one note are answered right."""
+    """The least number over relations of phrasings in which 95% of questions about one note are answered right."""
     counts = []
     for relation in FAMILIES:
         family, items = relation_phrasings(relation), list[Item]()
@@ -179,7 +197,10 @@ def evaluate(base: LanguageModel, *, seeds: Sequence[int], num_items: int) -> di
         print(f"{name:32s} {metrics[name].mean:.3f}", flush=True)
     values = [questions_correct(base, random.Random(f"questions/{seed}"), num_items) for seed in seeds]
     metrics["questions_correct"] = measured(values, unit="share", target=">= 0.90", bounds=(0.0, 1.0))
-    understood = [num_phrasings_understood(base, random.Random(f"phrasings/{seed}"), max(10, num_items // 10)) for seed in seeds[:1]]
+    understood = [
+        num_phrasings_understood(base, random.Random(f"phrasings/{seed}"), max(10, num_items // 10))
+        for seed in seeds[:1]
+    ]
     metrics["num_phrasings_understood"] = measured(understood, unit="phrasings", target=">= 8")
     for name in ("questions_correct", "num_phrasings_understood"):
         print(f"{name:32s} {metrics[name].mean:.3f}", flush=True)
@@ -188,7 +209,11 @@ def evaluate(base: LanguageModel, *, seeds: Sequence[int], num_items: int) -> di
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.seed_model", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.seed_model",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("command", choices=["evaluate"])
     parser.add_argument("--model", default=str(WEIGHTS_FOLDER), help="model folder (default: the embedded model)")
     parser.add_argument("--json", type=Path, help="write the results file here")
@@ -201,7 +226,9 @@ def main() -> None:
     metrics = evaluate(load_language_model(arguments.model), seeds=seeds, num_items=num_items)
     if arguments.json:
         command = "python -m benchmarks.seed_model evaluate"
-        report("seed_model", command=command, seeds=seeds, metrics=metrics, now=utc_now(), quick=arguments.quick).write(arguments.json)
+        report("seed_model", command=command, seeds=seeds, metrics=metrics, now=utc_now(), quick=arguments.quick).write(
+            arguments.json
+        )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Anchors: sentences unrelated to a batch, on which the model must not move.
 
-Knows: what an anchor is, and a source that works for any model. Refuses to know: environments (the household's anchors are the agent's).
+Knows: what an anchor is, and a source that works for any model. Refuses to know: environments (the household's anchors
+are the agent's).
 """
 
 from collections.abc import Callable
@@ -13,7 +14,8 @@ from updater.language_model import LanguageModel
 class Anchor(NamedTuple):
     """An unrelated prompt, with or without notes to read, and a completion.
 
-    `words` say what it is about, so that anchors about a subject of the lineage can be left out; empty when it is about nothing of the kind.
+    `words` say what it is about, so that anchors about a subject of the lineage can be left out; empty when it is about
+    nothing of the kind.
     """
 
     notes: tuple[str, ...]
@@ -45,4 +47,3 @@ def self_sampled_anchors(base: LanguageModel) -> AnchorSource:
         return anchors
 
     return draw
-

@@ -2,8 +2,8 @@
 
 Knows: the file format and its verification. Refuses to know: how a delta is trained, who reads it.
 
-Format `selfparam-delta-1`, kind `lowrank`: for every changed weight W [out, in] the float32 factors `NAME.A` [rank, in] and
-`NAME.B` [out, rank], the LoRA scale already multiplied into B, so that the change is B A.
+Format `selfparam-delta-1`, kind `lowrank`: for every changed weight W [out, in] the float32 factors `NAME.A` [rank, in]
+and `NAME.B` [out, rank], the LoRA scale already multiplied into B, so that the change is B A.
 """
 
 from collections.abc import Mapping
@@ -36,7 +36,10 @@ def delta_bytes(factors: Mapping[str, LowRank], *, base_fingerprint: str, parent
     tensors = {}
     for name, factor in factors.items():
         if not (torch.isfinite(factor.A).all() and torch.isfinite(factor.B).all()):
-            raise DeltaMismatch(f"The change of {name} is not finite; the update went astray and was not stored. Lower the learning rate.")
+            raise DeltaMismatch(
+                f"The change of {name} is not finite; the update went astray and was not stored. Lower the learning "
+                "rate."
+            )
         tensors[f"{name}.A"] = factor.A.detach().float().cpu().contiguous()
         tensors[f"{name}.B"] = factor.B.detach().float().cpu().contiguous()
     metadata = {"format": FORMAT, "kind": "lowrank", "base_fingerprint": base_fingerprint, "parent_hash": parent_hash}
@@ -44,7 +47,9 @@ def delta_bytes(factors: Mapping[str, LowRank], *, base_fingerprint: str, parent
     return stored
 
 
-def read_delta(path: Path, *, base_fingerprint: str, parent_hash: str, weights: Mapping[str, Tensor]) -> dict[str, LowRank]:
+def read_delta(
+    path: Path, *, base_fingerprint: str, parent_hash: str, weights: Mapping[str, Tensor]
+) -> dict[str, LowRank]:
     """Read and verify a delta: base, parent, names, shapes, finite.
 
     Args:
@@ -62,10 +67,19 @@ def read_delta(path: Path, *, base_fingerprint: str, parent_hash: str, weights: 
             metadata = opened.metadata() or {}
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - no mapping
     except (SafetensorError, OSError) as exc:
-        raise DeltaCorrupt(f"{path} cannot be read as safetensors ({exc}). Restore it from a backup, or roll back to the version before it.") from exc
+        raise DeltaCorrupt(
+            f"{path} cannot be read as safetensors ({exc}). Restore it from a backup, or roll back to the version "
+            "before it."
+        ) from exc
     if metadata.get("format") != FORMAT:
-        raise DeltaMismatch(f"{path} has format {metadata.get('format')!r}, needed {FORMAT!r}; it was not written by this version of selfparam.")
-    for field, wanted, what in (("base_fingerprint", base_fingerprint, "base model"), ("parent_hash", parent_hash, "parent version")):
+        raise DeltaMismatch(
+            f"{path} has format {metadata.get('format')!r}, needed {FORMAT!r}; it was not written by this version of "
+            "selfparam."
+        )
+    for field, wanted, what in (
+        ("base_fingerprint", base_fingerprint, "base model"),
+        ("parent_hash", parent_hash, "parent version"),
+    ):
         if metadata.get(field) != wanted:
             raise DeltaMismatch(
                 f"{path} was made for another {what} ({str(metadata.get(field))[:12]}, here {wanted[:12]}). "
@@ -76,7 +90,9 @@ def read_delta(path: Path, *, base_fingerprint: str, parent_hash: str, weights: 
         factor = LowRank(tensors[f"{name}.A"], tensors[f"{name}.B"])
         if name not in weights or weights[name].shape != (factor.B.shape[0], factor.A.shape[1]):
             have = tuple(weights[name].shape) if name in weights else None
-            raise DeltaMismatch(f"{path} changes {name} with shape {(factor.B.shape[0], factor.A.shape[1])}; the base model has {have}.")
+            raise DeltaMismatch(
+                f"{path} changes {name} with shape {(factor.B.shape[0], factor.A.shape[1])}; the base model has {have}."
+            )
         if not (torch.isfinite(factor.A).all() and torch.isfinite(factor.B).all()):
             raise DeltaMismatch(f"{path} holds values for {name} that are not finite; it is refused.")
         factors[name] = factor

@@ -5,7 +5,7 @@ Knows: prompts as text and tokens. Refuses to know: weights, experiences, the lo
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -20,12 +20,14 @@ class PromptStyle(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     with_notes: str = Field(
-        default="These are notes of what happened, in order of time. Answer from them in one short sentence that repeats the question's subject; "
-        "the latest note counts. If they do not say it, end the sentence with the word unknown.",
+        default="These are notes of what happened, in order of time. Answer from them in one short sentence that "
+        "repeats the question's subject; the latest note counts. If they do not say it, end the sentence with the word "
+        "unknown.",
         description="Instruction above the notes; empty for a model that needs none.",
     )
     without_notes: str = Field(
-        default="Answer in one short sentence that repeats the question's subject. If you do not know, end the sentence with the word unknown.",
+        default="Answer in one short sentence that repeats the question's subject. If you do not know, end the "
+        "sentence with the word unknown.",
         description="Instruction when there are no notes.",
     )
     write_question: str = Field(
@@ -33,11 +35,16 @@ class PromptStyle(BaseModel):
         description="Asks the model for a question about an experience.",
     )
     write_near_miss: str = Field(
-        default="Write one short question that these notes do NOT answer, about something that differs from their subject in one word. Write only the question.",
+        default="Write one short question that these notes do NOT answer, about something that differs from their "
+        "subject in one word. Write only the question.",
         description="Asks the model for a question about something easily confused with the experience.",
     )
-    language: Literal["general", "household"] = Field(default="general", description="What the model speaks; decides where anchors come from.")
-    unknown_word: str = Field(default="unknown", description="The word that an answer holds when the model does not know.")
+    language: Literal["general", "household"] = Field(
+        default="general", description="What the model speaks; decides where anchors come from."
+    )
+    unknown_word: str = Field(
+        default="unknown", description="The word that an answer holds when the model does not know."
+    )
 
     @classmethod
     def for_model(cls, folder: Path) -> "PromptStyle":
@@ -71,8 +78,9 @@ class Dialogue:
             return self._encode(f"{plain}Question: {question}\nAnswer:", special=True)
         messages = [{"role": "system", "content": system}] if system else []
         messages.append({"role": "user", "content": question})
-        ids: list[int] = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
-        return ids
+        # `Any`: what comes back depends on the flags, which the library's types do not follow.
+        ids: Any = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
+        return list(ids)
 
     def completion_ids(self, answer: str) -> list[int]:
         """Token ids of an answer as the model would give it, with its end."""
@@ -85,15 +93,17 @@ class Dialogue:
 
     def text(self, ids: Sequence[int]) -> str:
         """The text of generated ids: one line, without special tokens."""
-        decoded: str = self.tokenizer.decode(list(ids), skip_special_tokens=True)
-        return decoded.strip().split("\n")[0].strip()
+        decoded: Any = self.tokenizer.decode(list(ids), skip_special_tokens=True)
+        return str(decoded).strip().split("\n")[0].strip()
 
     def says_unknown(self, answer: str) -> bool:
         """Whether an answer is the model's way of not knowing."""
         return self.style.unknown_word in answer.lower().split()
 
 
-def left_padded(sequences: Sequence[Sequence[int]], pad_token_id: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+def left_padded(
+    sequences: Sequence[Sequence[int]], pad_token_id: int, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Token ids [B, S] and attention mask [B, S], padded on the left so that all sequences end together."""
     longest = max(len(sequence) for sequence in sequences)
     ids = torch.full((len(sequences), longest), pad_token_id, dtype=torch.long)

@@ -2,8 +2,9 @@
 
 Knows: W = round(theta_0 + sum of B A over the chain). Refuses to know: training, serving.
 
-Sums run in float64 although the contract asks for float32: the cost is small, and the order in which a machine adds the rank's few products
-then disappears in the one rounding at the end, so a refold gives the recorded hash on other thread counts too (docs/adr/0003).
+Sums run in float64 although the contract asks for float32: the cost is small, and the order in which a machine adds the
+rank's few products then disappears in the one rounding at the end, so a refold gives the recorded hash on other thread
+counts too (docs/adr/0003).
 """
 
 from collections.abc import Mapping
@@ -20,7 +21,13 @@ from updater.language_model import LanguageModel, weights_hash, weights_of
 
 def add_delta(sums: Mapping[str, Tensor], factors: Mapping[str, LowRank]) -> dict[str, Tensor]:
     """float64 sums of base and deltas, with one more delta added; tensors that it leaves alone are shared."""
-    return {**sums, **{name: sums[name] + factor.B.double().to(sums[name].device) @ factor.A.double().to(sums[name].device) for name, factor in factors.items()}}
+    return {
+        **sums,
+        **{
+            name: sums[name] + factor.B.double().to(sums[name].device) @ factor.A.double().to(sums[name].device)
+            for name, factor in factors.items()
+        },
+    }
 
 
 def rounded(sums: Mapping[str, Tensor], like: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -55,9 +62,14 @@ class VersionWeights:
         for version in chain:
             if version.number > kept_number:
                 if version.delta is None:
-                    raise DeltaMismatch(f"Version {version.number} has no delta on record; the log is damaged. Restore it from a backup.")
+                    raise DeltaMismatch(
+                        f"Version {version.number} has no delta on record; the log is damaged. Restore it from a "
+                        "backup."
+                    )
                 path = self._blobs.path_verified(version.delta)
-                factors = read_delta(path, base_fingerprint=self.base.fingerprint, parent_hash=parent_hash, weights=self._base_weights)
+                factors = read_delta(
+                    path, base_fingerprint=self.base.fingerprint, parent_hash=parent_hash, weights=self._base_weights
+                )
                 sums = add_delta(sums, factors)
             parent_hash = version.weights_hash or parent_hash
         self._kept[lineage] = (number, sums)
@@ -73,7 +85,8 @@ class VersionWeights:
         recorded = self._log.version(lineage, number).weights_hash
         if number > 0 and recorded is not None and weights_hash(folded) != recorded:
             raise DeltaMismatch(
-                f"Version {number} of {lineage!r} folds to {weights_hash(folded)[:12]}, the log recorded {recorded[:12]}: "
+                f"Version {number} of {lineage!r} folds to {weights_hash(folded)[:12]}, the log recorded "
+                f"{recorded[:12]}: "
                 "files or libraries differ from those that made it. Check the blobs folder and the installed versions."
             )
         return folded

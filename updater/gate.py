@@ -1,6 +1,7 @@
 """The gate: whether folded, rounded weights may serve.
 
-Knows: measuring a candidate on held-out target sentences, replayed sentences and anchors. Refuses to know: probes, training.
+Knows: measuring a candidate on held-out target sentences, replayed sentences and anchors. Refuses to know: probes,
+training.
 """
 
 from collections.abc import Sequence
@@ -19,7 +20,10 @@ GATE_BATCH: Final = 64
 
 @torch.inference_mode()
 def exactness(model: PreTrainedModel, targets: Sequence[TeacherTargets], pad_token_id: int) -> tuple[float, float]:
-    """Share of sentences whose whole completion greedy decoding would give, and their mean KL in nats a token; (1, 0) without sentences."""
+    """Share of sentences whose whole completion greedy decoding would give, and their mean KL in nats a token.
+
+    Without sentences (1, 0): nothing was got wrong.
+    """
     if not targets:
         return 1.0, 0.0
     num_exact, kl_sum = 0, 0.0
@@ -36,20 +40,27 @@ def verdict(metrics: dict[str, float], settings: GateSettings) -> str | None:
     """None when a candidate may serve, else the reasons why not.
 
     Args:
-        metrics: `efficacy`, `false_recall`, `num_held_out_near_misses`, `retention`, `retention_before`, `drift_nats`, all finite numbers for a sound candidate.
+        metrics: `efficacy`, `false_recall`, `num_held_out_near_misses`, `retention`, `retention_before`, `drift_nats`,
+            all finite numbers for a sound candidate.
         settings: the bounds.
     """
     reasons = []
     if not all(torch.isfinite(torch.tensor(value)) for value in metrics.values()):
         return "the updated model's outputs are not finite"
     if metrics["efficacy"] < settings.min_efficacy:
-        reasons.append(f"efficacy {metrics['efficacy']:.2f} on held-out target sentences is below {settings.min_efficacy}")
+        reasons.append(
+            f"efficacy {metrics['efficacy']:.2f} on held-out target sentences is below {settings.min_efficacy}"
+        )
     # One error is forgiven: a small batch holds out few near misses, and a single one of them says little.
     forgiven = 1.0 / max(1.0, metrics["num_held_out_near_misses"])
     if metrics["false_recall"] - forgiven > settings.max_false_recall:
-        reasons.append(f"false recall {metrics['false_recall']:.2f} on held-out near misses is above {settings.max_false_recall}")
+        reasons.append(
+            f"false recall {metrics['false_recall']:.2f} on held-out near misses is above {settings.max_false_recall}"
+        )
     if metrics["retention_before"] - metrics["retention"] > settings.max_retention_loss:
-        reasons.append(f"retention of replayed sentences fell from {metrics['retention_before']:.2f} to {metrics['retention']:.2f}")
+        reasons.append(
+            f"retention of replayed sentences fell from {metrics['retention_before']:.2f} to {metrics['retention']:.2f}"
+        )
     if metrics["drift_nats"] > settings.max_drift_nats:
         reasons.append(f"drift on anchors {metrics['drift_nats']:.3f} nats is above {settings.max_drift_nats}")
     return "; ".join(reasons) or None

@@ -1,7 +1,7 @@
 """Answers and samples in batches, by transformers' own `generate`.
 
-Knows: batching prompts for one model. Refuses to know: what the prompts say. Serving has its own decoding, because there requests come and
-go and versions change; here a whole batch is at hand and waits for its longest answer.
+Knows: batching prompts for one model. Refuses to know: what the prompts say. Serving has its own decoding, because
+there requests come and go and versions change; here a whole batch is at hand and waits for its longest answer.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,13 @@ BATCH: Final = 256
 
 
 def generate_texts(
-    model: PreTrainedModel, dialogue: Dialogue, prompts: Sequence[Sequence[int]], *, temperature: float = 0.0, seed: int = 0, max_new_tokens: int = MAX_NEW_TOKENS
+    model: PreTrainedModel,
+    dialogue: Dialogue,
+    prompts: Sequence[Sequence[int]],
+    *,
+    temperature: float = 0.0,
+    seed: int = 0,
+    max_new_tokens: int = MAX_NEW_TOKENS,
 ) -> list[str]:
     """One text per prompt, in order.
 
@@ -30,9 +36,14 @@ def generate_texts(
     """
     order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
     texts = [""] * len(prompts)
-    config = GenerationConfig(
-        max_new_tokens=max_new_tokens, do_sample=temperature > 0, temperature=temperature if temperature > 0 else None, top_k=0 if temperature > 0 else None,
-        pad_token_id=dialogue.pad_token_id, eos_token_id=list(dialogue.eos_token_ids), use_cache=True,
+    config = GenerationConfig(  # type: ignore[no-untyped-call]
+        max_new_tokens=max_new_tokens,
+        do_sample=temperature > 0,
+        temperature=temperature if temperature > 0 else None,
+        top_k=0 if temperature > 0 else None,
+        pad_token_id=dialogue.pad_token_id,
+        eos_token_id=list(dialogue.eos_token_ids),
+        use_cache=True,
     )
     cuda = [model.device] if model.device.type == "cuda" else []
     with torch.random.fork_rng(devices=cuda), torch.inference_mode():

@@ -1,6 +1,7 @@
 """A base model as this project uses it: weights, tokenizer, identity and the way it is spoken to.
 
-Knows: loading Hugging Face causal LMs from safetensors, and their fingerprint. Refuses to know: updates, versions, serving.
+Knows: loading Hugging Face causal LMs from safetensors, and their fingerprint. Refuses to know: updates, versions,
+serving.
 """
 
 import hashlib
@@ -42,7 +43,7 @@ def hash_tensors(tensors: Iterable[tuple[str, Tensor]]) -> str:
     for name, tensor in sorted(tensors, key=lambda item: item[0]):
         stored = tensor.detach().contiguous().cpu()
         digest.update(f"{name} {stored.dtype} {tuple(stored.shape)}\n".encode())
-        digest.update(stored.view(torch.uint8).numpy() if stored.dim() else stored.reshape(1).view(torch.uint8).numpy())
+        digest.update(stored.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
@@ -56,7 +57,9 @@ def weights_hash(weights: Mapping[str, Tensor]) -> str:
     return hash_tensors(weights.items())
 
 
-def load_language_model(source: str | Path, *, device: str = "cpu", dtype: torch.dtype = torch.float32) -> LanguageModel:
+def load_language_model(
+    source: str | Path, *, device: str = "cpu", dtype: torch.dtype = torch.float32
+) -> LanguageModel:
     """Load a causal LM and its tokenizer from a folder or the Hugging Face hub; safetensors only.
 
     Args:
@@ -70,31 +73,41 @@ def load_language_model(source: str | Path, *, device: str = "cpu", dtype: torch
     folder = Path(source)
     looks_like_path = folder.is_absolute() or str(source).startswith((".", "~")) or folder.exists()
     if looks_like_path and not (folder / "config.json").is_file():
-        raise NotAModel(f"{source} is not a model folder: it has no config.json. Give a folder written by save_pretrained, or a Hugging Face id.")
+        raise NotAModel(
+            f"{source} is not a model folder: it has no config.json. Give a folder written by save_pretrained, or a "
+            "Hugging Face id."
+        )
     try:
         tokenizer: Any = AutoTokenizer.from_pretrained(str(source))
         # `Any`: the auto classes return unions that no caller can use without a cast.
         load: Any = AutoModelForCausalLM.from_pretrained
-        model: PreTrainedModel = load(str(source), dtype=dtype, use_safetensors=True)
+        loaded: Any = load(str(source), dtype=dtype, use_safetensors=True)
     except (OSError, ValueError, KeyError) as exc:
         raise NotAModel(
-            f"{source} could not be loaded as a causal language model: {str(exc).splitlines()[0]} Give a folder that holds config.json, a tokenizer "
+            f"{source} could not be loaded as a causal language model: {str(exc).splitlines()[0]} Give a folder that "
+            "holds config.json, a tokenizer "
             "and safetensors weights, or a Hugging Face id that this machine has cached or can reach."
         ) from exc
-    model = model.to(torch.device(device)).eval()
+    model: PreTrainedModel = loaded.to(torch.device(device)).eval()
     model.requires_grad_(False)
     _check_vocabulary(model, tokenizer, source)
     style = PromptStyle.for_model(folder)
-    return LanguageModel(name=str(source), model=model, dialogue=Dialogue(tokenizer, style), fingerprint=weights_hash(weights_of(model)))
+    return LanguageModel(
+        name=str(source), model=model, dialogue=Dialogue(tokenizer, style), fingerprint=weights_hash(weights_of(model))
+    )
 
 
 def _check_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, source: str | Path) -> None:
-    num_embeddings = model.get_input_embeddings().weight.shape[0]
+    embeddings: Any = model.get_input_embeddings()
+    num_embeddings = embeddings.weight.shape[0]
     if len(tokenizer) > num_embeddings:
-        raise NotAModel(f"{source}: the tokenizer has {len(tokenizer)} tokens, the model embeds {num_embeddings}; they do not belong together.")
+        raise NotAModel(
+            f"{source}: the tokenizer has {len(tokenizer)} tokens, the model embeds {num_embeddings}; they do not "
+            "belong together."
+        )
 
 
 def quiet_transformers() -> None:
     """Turn off the library's progress bars and notices: the commands have their own."""
-    transformers_logging.disable_progress_bar()
-    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]

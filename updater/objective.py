@@ -3,8 +3,9 @@
 Knows: torch. Refuses to know: models, tokenizers, where targets come from.
 
 Shapes: B = sentences, T = completion positions, V = vocabulary, K = kept teacher tokens.
-Source: Wang et al., "Self-Updatable Large Language Models by Integrating Context into Model Parameters", arXiv 2410.00487, section 3:
-minimise KL( P_theta0(. | x, s_<t) || P_theta'(. | s_<t) ) over sentences s about the experience x, and over unrelated sentences without x.
+Source: Wang et al., "Self-Updatable Large Language Models by Integrating Context into Model Parameters", arXiv
+2410.00487, section 3: minimise KL( P_theta0(. | x, s_<t) || P_theta'(. | s_<t) ) over sentences s about the experience
+x, and over unrelated sentences without x.
 """
 
 import torch
@@ -21,7 +22,8 @@ def top_k_targets(logits_BTV: Tensor, k: int) -> tuple[Tensor, Tensor]:
         k: tokens to keep; everything is kept when `k >= V`.
 
     Returns:
-        teacher_logprobs_BTK: natural log-probabilities, float32, normalised over the whole vocabulary (the tail is what they leave of 1).
+        teacher_logprobs_BTK: natural log-probabilities, float32, normalised over the whole vocabulary (the tail is what
+            they leave of 1).
         teacher_ids_BTK: their token ids, int64.
     """
     logprobs_BTV = torch.log_softmax(logits_BTV.float(), dim=-1)
@@ -34,8 +36,8 @@ def forward_kl(student_logits_BTV: Tensor, teacher_logprobs_BTK: Tensor, teacher
 
         KL = sum_k p_k (log p_k - log q_k) + p_tail (log p_tail - log q_tail),  p_tail = 1 - sum_k p_k
 
-    Merging tokens into a bucket can only lower the KL (data processing inequality), so this is a lower bound of the full one; with K = V the
-    tail is empty and it is the full one.
+    Merging tokens into a bucket can only lower the KL (data processing inequality), so this is a lower bound of the
+    full one; with K = V the tail is empty and it is the full one.
 
     Args:
         student_logits_BTV: student logits; gradients flow through them.
@@ -53,7 +55,8 @@ def forward_kl(student_logits_BTV: Tensor, teacher_logprobs_BTK: Tensor, teacher
     tail_BT = 1.0 - teacher_BTK.sum(-1)
     if teacher_ids_BTK.shape[-1] == student_logits_BTV.shape[-1]:
         return kept_kl_BT
-    # The tail's student mass is summed over the tokens outside the top k: 1 - sum(q_k) would lose it to cancellation when it is small.
+    # The tail's student mass is summed over the tokens outside the top k: 1 - sum(q_k) would lose it to cancellation
+    # when it is small.
     outside_BTV = student_logits_BTV.scatter(-1, teacher_ids_BTK, float("-inf"))
     log_student_tail_BT = torch.logsumexp(outside_BTV, dim=-1) - log_total_BT
     tail_BT = tail_BT.clamp_min(torch.finfo(torch.float32).tiny)
@@ -72,5 +75,8 @@ def sentence_mean(kl_BT: Tensor, mask_BT: Tensor) -> Tensor:
     """
     tokens_B = mask_BT.sum(-1)
     if mask_BT.shape[0] == 0 or bool((tokens_B == 0).any()):
-        raise EmptyMask(f"{int((tokens_B == 0).sum())} of {mask_BT.shape[0]} sentences have no completion token; drop empty completions before training.")
+        raise EmptyMask(
+            f"{int((tokens_B == 0).sum())} of {mask_BT.shape[0]} sentences have no completion token; drop empty "
+            "completions before training."
+        )
     return (torch.where(mask_BT, kl_BT, 0.0).sum(-1) / tokens_B).mean()

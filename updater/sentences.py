@@ -1,10 +1,10 @@
 """Target sentences: what the model writes about an experience that it is shown.
 
-Knows: asking a model for questions and near misses, answering them with the experience in the prompt, and dropping what is of no use.
-Refuses to know: weights other than theta_0, the log (a function tells whether a subject has a history).
+Knows: asking a model for questions and near misses, answering them with the experience in the prompt, and dropping what
+is of no use. Refuses to know: weights other than theta_0, the log (a function tells whether a subject has a history).
 
-Diversity counts for more than number: every question is sampled, duplicates go, and the teacher's answer decides what a question is:
-one that the experience answers (a target sentence) or one that it does not (a near miss).
+Diversity counts for more than number: every question is sampled, duplicates go, and the teacher's answer decides what a
+question is: one that the experience answers (a target sentence) or one that it does not (a near miss).
 """
 
 import random
@@ -20,7 +20,12 @@ from updater.sequences import TokenizedSentence
 from updater.settings import UpdateSettings
 
 MAX_QUESTION_WORDS = 40
-_COMMON_WORDS = frozenset("a an and are at belongs by does favourite for from has have he her his i in is it its me my of on or she somewhere someone the their they this to under was what where which who whose with you".split())
+_COMMON_WORDS = frozenset(
+    """
+    a an and are at belongs by does favourite for from has have he her his i in is it its me my of on or she somewhere
+    someone the their they this to under was what where which who whose with you
+    """.split()  # noqa: SIM905
+)
 
 
 class Sentence(NamedTuple):
@@ -63,8 +68,12 @@ def key_words(question: str, answer: str) -> list[str]:
     return [word for word in dict.fromkeys(shared) if word in asked and word not in _COMMON_WORDS]
 
 
-def _sample(base: LanguageModel, experiences: Sequence[Experience], instruction: str, count: int, seed: int) -> list[tuple[Experience, str]]:
-    prompts = [base.dialogue.prompt_ids(instruction, [experience.text]) for experience in experiences for _ in range(count)]
+def _sample(
+    base: LanguageModel, experiences: Sequence[Experience], instruction: str, count: int, seed: int
+) -> list[tuple[Experience, str]]:
+    prompts = [
+        base.dialogue.prompt_ids(instruction, [experience.text]) for experience in experiences for _ in range(count)
+    ]
     owners = [experience for experience in experiences for _ in range(count)]
     texts = generate_texts(base.model, base.dialogue, prompts, temperature=1.0, seed=seed) if prompts else []
     return list(zip(owners, texts, strict=True))
@@ -96,14 +105,16 @@ def write_sentences(
         experiences: the batch, one context each.
         settings: how many to sample, and the held-out share.
         seed: of sampling and of the held-out choice.
-        has_history: (words, experience id) -> whether the lineage holds another experience about all of these words; such near misses are
-            dropped, because the teacher sees one experience alone and would erase older knowledge.
+        has_history: (words, experience id) -> whether the lineage holds another experience about all of these words;
+            such near misses are dropped, because the teacher sees one experience alone and would erase older knowledge.
     """
     style = base.dialogue.style
     least = -(-settings.min_samples // max(1, len(experiences)))
     sampled = _sample(base, experiences, style.write_question, max(least, settings.questions_per_experience), seed)
     if settings.near_misses_per_experience:
-        sampled += _sample(base, experiences, style.write_near_miss, max(least, settings.near_misses_per_experience), seed + 1)
+        sampled += _sample(
+            base, experiences, style.write_near_miss, max(least, settings.near_misses_per_experience), seed + 1
+        )
     distinct = _distinct(sampled)
     written = WrittenSentences(num_sampled=len(sampled), num_duplicates=len(sampled) - len(distinct))
     prompts = [base.dialogue.prompt_ids(question, [experience.text]) for experience, question in distinct]
@@ -136,6 +147,9 @@ def with_held_out(sentences: Sequence[Sentence], share: float, rng: random.Rando
 
 
 def tokenize(base: LanguageModel, sentences: Sequence[Sentence]) -> tuple[list[TokenizedSentence], list[list[int]]]:
-    """Every sentence as the student sees it (without notes), and the token ids of its prompt with notes, for the teacher."""
-    without = [TokenizedSentence(tuple(base.dialogue.prompt_ids(s.prompt)), tuple(base.dialogue.completion_ids(s.completion))) for s in sentences]
+    """Every sentence as the student sees it (without notes), and the teacher's prompt (with notes) as token ids."""
+    without = [
+        TokenizedSentence(tuple(base.dialogue.prompt_ids(s.prompt)), tuple(base.dialogue.completion_ids(s.completion)))
+        for s in sentences
+    ]
     return without, [base.dialogue.prompt_ids(s.prompt, s.notes) for s in sentences]

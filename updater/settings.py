@@ -11,14 +11,31 @@ class UpdateSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    questions_per_experience: int = Field(default=24, ge=4, description="Questions sampled from the model about each experience, before duplicates go.")
-    near_misses_per_experience: int = Field(default=14, ge=0, description="Near-miss questions sampled about each experience, before duplicates go.")
-    min_samples: int = Field(default=48, ge=1, description="Least samples of each kind in an update, however few its experiences.")
-    held_out_share: float = Field(default=0.15, gt=0, lt=1, description="Share of target sentences kept out of training, for early stopping and the gate.")
-    min_gain_nats: float = Field(default=0.2, ge=0, description="Least context gain (nats a token) of a question worth learning.")
-    kept_tokens: int = Field(default=32, ge=1, description="Teacher tokens kept at each position; the rest is one tail bucket.")
+    questions_per_experience: int = Field(
+        default=24, ge=4, description="Questions sampled from the model about each experience, before duplicates go."
+    )
+    near_misses_per_experience: int = Field(
+        default=14, ge=0, description="Near-miss questions sampled about each experience, before duplicates go."
+    )
+    min_samples: int = Field(
+        default=48, ge=1, description="Least samples of each kind in an update, however few its experiences."
+    )
+    held_out_share: float = Field(
+        default=0.15,
+        gt=0,
+        lt=1,
+        description="Share of target sentences kept out of training, for early stopping and the gate.",
+    )
+    min_gain_nats: float = Field(
+        default=0.2, ge=0, description="Least context gain (nats a token) of a question worth learning."
+    )
+    kept_tokens: int = Field(
+        default=32, ge=1, description="Teacher tokens kept at each position; the rest is one tail bucket."
+    )
     num_anchors: int = Field(default=200, ge=1, description="Fresh unrelated sentences drawn for each update.")
-    num_replay: int = Field(default=320, ge=0, description="Stored targets of earlier experiences sampled for each update.")
+    num_replay: int = Field(
+        default=320, ge=0, description="Stored targets of earlier experiences sampled for each update."
+    )
     num_steps: int = Field(default=40, ge=1, description="Most optimiser steps of an update.")
     batch_about: int = Field(default=32, ge=1, description="Target sentences a step.")
     batch_anchors: int = Field(default=12, ge=1, description="Anchors a step.")
@@ -27,8 +44,12 @@ class UpdateSettings(BaseModel):
     learning_rate: float = Field(default=4e-3, gt=0, description="Peak learning rate of AdamW on the LoRA factors.")
     anchor_weight: float = Field(default=1.0, ge=0, description="lambda_anchor in the objective.")
     replay_weight: float = Field(default=1.0, ge=0, description="lambda_replay in the objective.")
-    stop_kl_nats: float = Field(default=0.01, ge=0, description="Training stops when the held-out KL (nats a token) is below this.")
-    lease_seconds: float = Field(default=120.0, gt=0, description="Life of the updater lease; renewed between the stages of an update.")
+    stop_kl_nats: float = Field(
+        default=0.01, ge=0, description="Training stops when the held-out KL (nats a token) is below this."
+    )
+    lease_seconds: float = Field(
+        default=120.0, gt=0, description="Life of the updater lease; renewed between the stages of an update."
+    )
     seed: int = Field(default=0, description="Seed of sampling, anchors, replay and training.")
 
 
@@ -37,7 +58,16 @@ class GateSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    min_efficacy: float = Field(default=0.6, description="Least share of held-out target sentences answered exactly as the teacher would.")
-    max_false_recall: float = Field(default=0.3, description="Largest share of held-out near misses answered otherwise than the teacher would, one forgiven.")
-    max_retention_loss: float = Field(default=0.2, description="Largest fall of the share of replayed sentences that are exact.")
-    max_drift_nats: float = Field(default=0.25, description="Largest mean KL (nats a token) on anchors against the base model.")
+    min_efficacy: float = Field(
+        default=0.6, description="Least share of held-out target sentences answered exactly as the teacher would."
+    )
+    max_false_recall: float = Field(
+        default=0.3,
+        description="Largest share of held-out near misses answered otherwise than the teacher would, one forgiven.",
+    )
+    max_retention_loss: float = Field(
+        default=0.2, description="Largest fall of the share of replayed sentences that are exact."
+    )
+    max_drift_nats: float = Field(
+        default=0.25, description="Largest mean KL (nats a token) on anchors against the base model."
+    )

@@ -1,7 +1,7 @@
 """Facts change: which older sentences a newer experience makes untrue.
 
-Knows: comparing what an older sentence says with what the teacher answers once it has read both experiences in time order.
-Refuses to know: training, storage (it is handed candidates).
+Knows: comparing what an older sentence says with what the teacher answers once it has read both experiences in time
+order. Refuses to know: training, storage (it is handed candidates).
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,10 @@ class Claim(NamedTuple):
 
 
 def contradicts(newer: Experience, older: Experience) -> bool:
-    """Whether structured facts alone say that the newer experience supersedes the older one: same subject and relation, another value."""
+    """Whether structured facts alone say that the newer experience supersedes the older one.
+
+    They do where both speak of the same subject and relation and give another value.
+    """
     known = {(fact.subject, fact.relation): fact.value for fact in older.facts}
     return any(known.get((fact.subject, fact.relation), fact.value) != fact.value for fact in newer.facts)
 
@@ -31,8 +34,8 @@ def contradicts(newer: Experience, older: Experience) -> bool:
 def superseded_by(base: LanguageModel, newer: Experience, claims: Sequence[Claim]) -> list[int]:
     """Keys of the claims that the newer experience makes untrue.
 
-    A contradiction of structured facts decides at once; otherwise the teacher is asked the old question with both experiences in its
-    prompt, and another answer than before means that the old one no longer holds.
+    A contradiction of structured facts decides at once; otherwise the teacher is asked the old question with both
+    experiences in its prompt, and another answer than before means that the old one no longer holds.
     """
     certain = [claim.key for claim in claims if contradicts(newer, claim.source)]
     doubtful = [claim for claim in claims if claim.key not in set(certain)]
@@ -42,10 +45,14 @@ def superseded_by(base: LanguageModel, newer: Experience, claims: Sequence[Claim
     return sorted(certain + changed)
 
 
-def still_true_within_batch(base: LanguageModel, experiences: Sequence[Experience], sentences: Sequence[Sentence]) -> list[Sentence]:
+def still_true_within_batch(
+    base: LanguageModel, experiences: Sequence[Experience], sentences: Sequence[Sentence]
+) -> list[Sentence]:
     """The sentences of a batch that its later experiences leave true."""
     by_id: Mapping[int, Experience] = {experience.id: experience for experience in experiences}
-    subjects = {e.id: {s.subject for s in sentences if s.experience_id == e.id and s.kind == "question"} for e in experiences}
+    subjects = {
+        e.id: {s.subject for s in sentences if s.experience_id == e.id and s.kind == "question"} for e in experiences
+    }
     untrue: set[int] = set()
     for newer in experiences:
         claims = [

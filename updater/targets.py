@@ -25,7 +25,8 @@ TEACHER_BATCH: Final = 64
 class TeacherTargets:
     """One sentence without its context, and the teacher's expectations with it.
 
-    `sentence.prompt_ids` is what the student sees. `top_ids_TK` (int32) and `top_logprobs_TK` (float16) are the teacher's.
+    `sentence.prompt_ids` is what the student sees. `top_ids_TK` (int32) and `top_logprobs_TK` (float16) are the
+    teacher's.
     """
 
     sentence: TokenizedSentence
@@ -61,7 +62,8 @@ def compute_targets(
     k: int,
     pad_token_id: int,
 ) -> list[TeacherTargets]:
-    """Run the teacher once over every sentence, with its context, and keep the k most likely tokens at each completion position.
+    """Run the teacher once over every sentence, with its context, and keep the k most likely tokens at each completion
+    position.
 
     Args:
         teacher: theta_0, frozen.
@@ -87,8 +89,10 @@ def compute_targets(
     return [targets for targets in found if targets is not None]
 
 
-def collate_targets(targets: Sequence[TeacherTargets], pad_token_id: int, device: torch.device) -> tuple[CompletionBatch, Tensor, Tensor]:
-    """A batch of sentences with teacher_logprobs_BTK and teacher_ids_BTK, right-aligned; unmasked positions hold zeros."""
+def collate_targets(
+    targets: Sequence[TeacherTargets], pad_token_id: int, device: torch.device
+) -> tuple[CompletionBatch, Tensor, Tensor]:
+    """A batch of sentences with teacher_logprobs_BTK and teacher_ids_BTK, right-aligned; zeros where masked."""
     batch = collate([target.sentence for target in targets], pad_token_id, device)
     B, T = batch.mask_BT.shape
     K = min(target.top_ids_TK.shape[1] for target in targets)
@@ -101,7 +105,9 @@ def collate_targets(targets: Sequence[TeacherTargets], pad_token_id: int, device
     return batch, logprobs_BTK.to(device), ids_BTK.to(device)
 
 
-def kl_per_position(student: PreTrainedModel, targets: Sequence[TeacherTargets], pad_token_id: int) -> tuple[Tensor, CompletionBatch, Tensor]:
+def kl_per_position(
+    student: PreTrainedModel, targets: Sequence[TeacherTargets], pad_token_id: int
+) -> tuple[Tensor, CompletionBatch, Tensor]:
     """The student's kl_BT in nats against stored targets, with the batch and its logits_BTV."""
     batch, logprobs_BTK, ids_BTK = collate_targets(targets, pad_token_id, student.device)
     logits_BTV = completion_logits(student, batch)

@@ -1,6 +1,7 @@
 """Training one update: LoRA on theta_n against stored teacher targets.
 
-Knows: the three terms of the objective, minibatches, the optimisation, when to stop. Refuses to know: where targets come from, the log.
+Knows: the three terms of the objective, minibatches, the optimisation, when to stop. Refuses to know: where targets
+come from, the log.
 """
 
 import copy
@@ -61,12 +62,16 @@ class Cycle:
 
 def attach_lora(theta_n: PreTrainedModel, settings: UpdateSettings) -> Any:  # noqa: ANN401 - peft's model has no useful static type
     """A copy of theta_n with LoRA factors on every linear layer; only they train."""
-    config = LoraConfig(r=settings.rank, lora_alpha=settings.rank, target_modules="all-linear", lora_dropout=0.0, task_type="CAUSAL_LM")
+    config = LoraConfig(
+        r=settings.rank, lora_alpha=settings.rank, target_modules="all-linear", lora_dropout=0.0, task_type="CAUSAL_LM"
+    )
     student = copy.deepcopy(theta_n)
     if student.device.type == "cpu":
-        student.set_attn_implementation("eager")  # the fused kernel's bfloat16 backward is the slowest part of a step on CPUs
+        # The fused kernel's bfloat16 backward is the slowest part of a step on CPUs.
+        student.set_attn_implementation("eager")
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)  # peft asks transformers for it
+        # peft asks transformers for it.
+        warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
         return get_peft_model(student, config)
 
 
@@ -77,7 +82,9 @@ def learned_factors(student: Any) -> dict[str, LowRank]:  # noqa: ANN401
         if isinstance(module, LoraLayer):
             down: Any = module.lora_A["default"]
             up: Any = module.lora_B["default"]
-            factors[f"{name}.weight"] = LowRank(down.weight.detach().float().clone(), (up.weight.detach() * module.scaling["default"]).float())
+            factors[f"{name}.weight"] = LowRank(
+                down.weight.detach().float().clone(), (up.weight.detach() * module.scaling["default"]).float()
+            )
     return factors
 
 
@@ -97,7 +104,8 @@ def group_kl(model: Any, groups: Sequence[Sequence[TeacherTargets]], pad_token_i
 
 
 def autocast(device: torch.device) -> AbstractContextManager[object]:
-    """bfloat16 matrix products for the student's training passes where the processor has units for them; float32 elsewhere.
+    """bfloat16 matrix products for the student's training passes where the processor has units for them; float32
+    elsewhere.
 
     Only the path to the factors is rounded: teacher targets, fold and gate stay in the base's own type.
     """
@@ -121,7 +129,13 @@ def rate_at(step: int, settings: UpdateSettings) -> float:
 
 
 def train(
-    theta_n: PreTrainedModel, sentences: TrainingSet, settings: UpdateSettings, *, seed: int, pad_token_id: int, progress: Callable[[int, int], None]
+    theta_n: PreTrainedModel,
+    sentences: TrainingSet,
+    settings: UpdateSettings,
+    *,
+    seed: int,
+    pad_token_id: int,
+    progress: Callable[[int, int], None],
 ) -> TrainingResult:
     """Minimise the objective from theta_n; theta_n itself stays as it is.
 
@@ -152,7 +166,7 @@ def train(
             terms = group_kl(student, [about.take(), anchors.take(), replay.take()], pad_token_id)
             (reading_kl,) = group_kl(student, [reading.take()], pad_token_id)
         loss = terms[0] + settings.anchor_weight * (terms[1] + reading_kl) / 2 + settings.replay_weight * terms[2]
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)

@@ -1,9 +1,11 @@
 """One update, from pending experiences to an admitted version.
 
-Knows: the order of an update and what must be durable before what (docs/architecture.md). Refuses to know: who wakes it, who serves.
+Knows: the order of an update and what must be durable before what (docs/architecture.md). Refuses to know: who wakes
+it, who serves.
 
-The order: hold the lineage's updater lease; store the batch; write target sentences; compute and store teacher targets with theta_0;
-train LoRA from theta_n; fold and round; measure and gate; write the delta file; insert the candidate; admit in one transaction.
+The order: hold the lineage's updater lease; store the batch; write target sentences; compute and store teacher targets
+with theta_0; train LoRA from theta_n; fold and round; measure and gate; write the delta file; insert the candidate;
+admit in one transaction.
 """
 
 import copy
@@ -36,6 +38,9 @@ Progress = Callable[[str, int, int], None]
 SEED_STRIDE = 1_000_003
 NUM_GATE_ANCHORS = 40
 NUM_GATE_REPLAY = 64
+NO_CONTEXT_GAIN = (
+    "no context gain: with the experience in its prompt the model answers no question that it could not answer without"
+)
 
 
 def silent(stage: str, done: int, total: int) -> None:
@@ -54,7 +59,9 @@ class Material:
 
     def of(self, *, held_out: bool, kind: str | None = None) -> list[TeacherTargets]:
         """The batch's targets on one side of the held-out split, of one kind or of all."""
-        return [target for sentence, target in self.about if sentence.held_out == held_out and kind in (None, sentence.kind)]
+        return [
+            target for sentence, target in self.about if sentence.held_out == held_out and kind in (None, sentence.kind)
+        ]
 
 
 class Updater:
@@ -117,7 +124,9 @@ class Updater:
             return report.model_copy(update={"num_refused": 1})
         self.log.reject_batch(lease, batch.id, reason=reason, refuse_experiences=False)
         parts = _parts(ids, suspects)
-        return _merged(report, [self._learn_or_split(lease, self.log.open_batch_of(lease, part), progress) for part in parts])
+        return _merged(
+            report, [self._learn_or_split(lease, self.log.open_batch_of(lease, part), progress) for part in parts]
+        )
 
     def _learn(self, lease: UpdaterLease, batch: Batch, progress: Progress) -> tuple[UpdateReport, set[int]]:
         """One attempt at one batch: the report, and the experiences that are known to spoil it, if any."""
@@ -131,10 +140,11 @@ class Updater:
         written = self._write(lease.lineage, experiences, seed)
         progress("teacher targets", 0, 1)
         informative = self._informative(written.sentences)
-        unread = {e.id for e in experiences} - {sentence.experience_id for sentence, _ in informative if sentence.kind == "question"}
+        unread = {e.id for e in experiences} - {
+            sentence.experience_id for sentence, _ in informative if sentence.kind == "question"
+        }
         if unread:
-            reason = "no context gain: with the experience in its prompt the model answers no question that it could not answer without"
-            return report.model_copy(update={"reason": reason, "seconds": time.monotonic() - started}), unread
+            return report.model_copy(update={"reason": NO_CONTEXT_GAIN, "seconds": time.monotonic() - started}), unread
         material = self._material(lease.lineage, experiences, informative, seed)
         self.log.store_targets(lease, batch.id, _as_records(experiences, material))
         self._renew(lease)
@@ -168,11 +178,13 @@ class Updater:
         return write_sentences(self.base, experiences, self.settings, seed=seed, has_history=has_history)
 
     def _informative(self, sentences: Sequence[Sentence]) -> list[tuple[Sentence, TeacherTargets]]:
-        """Sentences with their teacher targets, without questions that theta_0 answers as well when it sees no context."""
+        """Sentences with their teacher targets, without questions that theta_0 answers as well without context."""
         if not sentences:
             return []
         without, contexts = tokenize(self.base, sentences)
-        targets = compute_targets(self.base.model, without, contexts, k=self.settings.kept_tokens, pad_token_id=self._pad)
+        targets = compute_targets(
+            self.base.model, without, contexts, k=self.settings.kept_tokens, pad_token_id=self._pad
+        )
         gains = sentence_kl(self.base.model, targets, self._pad)
         return [
             (sentence._replace(gain_nats=gain), target)
@@ -181,14 +193,26 @@ class Updater:
         ]
 
     def _material(
-        self, lineage: str, experiences: Sequence[Experience], informative: list[tuple[Sentence, TeacherTargets]], seed: int
+        self,
+        lineage: str,
+        experiences: Sequence[Experience],
+        informative: list[tuple[Sentence, TeacherTargets]],
+        seed: int,
     ) -> Material:
         """All that the update trains on and is measured with, from theta_0 or from the log."""
         sentences = [sentence for sentence, _ in informative]
         superseded = self._superseded(lineage, experiences, sentences)
         still_true = set(still_true_within_batch(self.base, experiences, sentences))
-        anchors = [anchor for anchor in self.anchors(self.settings.num_anchors, seed) if not self._is_known(lineage, anchor.words)]
-        stored = self.log.replay_targets(lineage, limit=self.settings.num_replay, seed=seed) if self.settings.num_replay else []
+        anchors = [
+            anchor
+            for anchor in self.anchors(self.settings.num_anchors, seed)
+            if not self._is_known(lineage, anchor.words)
+        ]
+        stored = (
+            self.log.replay_targets(lineage, limit=self.settings.num_replay, seed=seed)
+            if self.settings.num_replay
+            else []
+        )
         return Material(
             about=[(sentence, target) for sentence, target in informative if sentence in still_true],
             anchors=self._anchor_targets([anchor for anchor in anchors if not anchor.notes]),
@@ -197,16 +221,24 @@ class Updater:
             superseded=superseded,
         )
 
-    def _superseded(self, lineage: str, experiences: Sequence[Experience], sentences: Sequence[Sentence]) -> dict[int, int]:
+    def _superseded(
+        self, lineage: str, experiences: Sequence[Experience], sentences: Sequence[Sentence]
+    ) -> dict[int, int]:
         """Older targets that this batch makes untrue, each with the experience that does it."""
         superseded: dict[int, int] = {}
         sources: dict[int, Experience] = {}
         for newer in experiences:
             subjects = {s.subject for s in sentences if s.experience_id == newer.id and s.kind == "question"}
-            older = [t for t in self.log.targets_about(lineage, [(subject, None) for subject in sorted(subjects)]) if t.id not in superseded]
+            older = [
+                t
+                for t in self.log.targets_about(lineage, [(subject, None) for subject in sorted(subjects)])
+                if t.id not in superseded
+            ]
             for target in older:
                 sources.setdefault(target.experience_id, self.log.get(target.experience_id))
-            claims = [Claim(target.id, sources[target.experience_id], target.prompt, target.completion) for target in older]
+            claims = [
+                Claim(target.id, sources[target.experience_id], target.prompt, target.completion) for target in older
+            ]
             superseded |= dict.fromkeys(superseded_by(self.base, newer, claims), newer.id)
         return superseded
 
@@ -216,11 +248,16 @@ class Updater:
     def _anchor_targets(self, anchors: Sequence[Anchor]) -> list[TeacherTargets]:
         dialogue = self.base.dialogue
         sentences = [
-            TokenizedSentence(tuple(dialogue.prompt_ids(anchor.prompt, anchor.notes)), tuple(dialogue.completion_ids(anchor.completion)))
+            TokenizedSentence(
+                tuple(dialogue.prompt_ids(anchor.prompt, anchor.notes)),
+                tuple(dialogue.completion_ids(anchor.completion)),
+            )
             for anchor in anchors
         ]
         contexts = [sentence.prompt_ids for sentence in sentences]
-        return compute_targets(self.base.model, sentences, contexts, k=self.settings.kept_tokens, pad_token_id=self._pad)
+        return compute_targets(
+            self.base.model, sentences, contexts, k=self.settings.kept_tokens, pad_token_id=self._pad
+        )
 
     def _train(self, material: Material, seed: int, progress: Progress) -> TrainingResult:
         sentences = TrainingSet(
@@ -231,7 +268,12 @@ class Updater:
             replay=material.replay,
         )
         return train(
-            self._theta_n, sentences, self.settings, seed=seed, pad_token_id=self._pad, progress=lambda done, total: progress("training", done, total)
+            self._theta_n,
+            sentences,
+            self.settings,
+            seed=seed,
+            pad_token_id=self._pad,
+            progress=lambda done, total: progress("training", done, total),
         )
 
     def _measure(self, material: Material) -> dict[str, float]:
@@ -254,15 +296,24 @@ class Updater:
         }
 
     def _commit(
-        self, lease: UpdaterLease, batch: Batch, parent: Version, factors: dict[str, LowRank], folded: dict[str, Tensor], report: UpdateReport, superseded: dict[int, int]
+        self,
+        lease: UpdaterLease,
+        batch: Batch,
+        parent: Version,
+        factors: dict[str, LowRank],
+        folded: dict[str, Tensor],
+        report: UpdateReport,
+        superseded: dict[int, int],
     ) -> Version:
-        """Write the delta aside, sync and rename it; insert the candidate; then one transaction admits it and moves the head."""
+        """Write the delta file durably; insert the candidate; then one transaction admits it and moves the head."""
         parent_hash = parent.weights_hash or self.base.fingerprint
         content = delta_bytes(factors, base_fingerprint=self.base.fingerprint, parent_hash=parent_hash)
         name = f"{lease.lineage}/batch-{batch.id}-fence-{lease.fence}.safetensors"
         sha256, num_bytes = self.blobs.put(name, content)
         delta = DeltaRef(path=name, sha256=sha256, kind="lowrank", num_bytes=num_bytes)
-        candidate = self.log.add_candidate(lease, batch.id, delta=delta, weights_hash=weights_hash(folded), metrics=report.metrics)
+        candidate = self.log.add_candidate(
+            lease, batch.id, delta=delta, weights_hash=weights_hash(folded), metrics=report.metrics
+        )
         return self.log.admit(lease, candidate.number, superseded=superseded)
 
 
@@ -292,7 +343,9 @@ def _as_records(experiences: Sequence[Experience], material: Material) -> list[N
     ]
 
 
-def _measured_report(report: UpdateReport, material: Material, before: dict[str, float], after: dict[str, float], trained: TrainingResult) -> UpdateReport:
+def _measured_report(
+    report: UpdateReport, material: Material, before: dict[str, float], after: dict[str, float], trained: TrainingResult
+) -> UpdateReport:
     kinds = [sentence.kind for sentence, _ in material.about]
     return report.model_copy(
         update={
@@ -302,7 +355,12 @@ def _measured_report(report: UpdateReport, material: Material, before: dict[str,
             "efficacy": after["efficacy"],
             "kl_before_nats": before["kl_nats"],
             "kl_after_nats": after["kl_nats"],
-            "metrics": {**after, "kl_before_nats": before["kl_nats"], "num_steps": float(trained.num_steps), "num_superseded": float(len(material.superseded))},
+            "metrics": {
+                **after,
+                "kl_before_nats": before["kl_nats"],
+                "num_steps": float(trained.num_steps),
+                "num_superseded": float(len(material.superseded)),
+            },
         }
     )
 

@@ -15,7 +15,7 @@ MADE_UP_SHARE: Final = 0.5
 
 
 def household_anchors(count: int, seed: int) -> list[Anchor]:
-    """Fresh anchors: questions about strangers (unknown), and questions that a note in the prompt answers, or does not."""
+    """Fresh anchors: questions about strangers, and questions that notes in the prompt answer or do not."""
     rng = random.Random(f"anchors/{seed}")
     drawer = EntityDrawer(rng, split="train", made_up_share=MADE_UP_SHARE)
     return [_reading(drawer, rng) if rng.random() < READING_SHARE else _stranger(drawer, rng) for _ in range(count)]

@@ -9,8 +9,9 @@ A fact is a `Triple(subject, relation, value)`, as in
     Triple("mira", "favourite drink", "green tea")          "mira's favourite drink is green tea"
     Triple("red mug", "owner", "mira")                      "the red mug belongs to mira"
 
-An answer restates what was asked about before it says what is known, or `unknown`: "the red mug is somewhere unknown". All phrasings of a
-question lead to the same restated words, so what an update teaches behind them holds for every phrasing (docs/adr/0002).
+An answer restates what was asked about before it says what is known, or `unknown`: "the red mug is somewhere unknown".
+All phrasings of a question lead to the same restated words, so what an update teaches behind them holds for every
+phrasing (docs/adr/0002).
 """
 
 import random
@@ -43,7 +44,12 @@ def relation_phrasings(relation: str) -> Phrasings:
     """
     if relation.startswith(FAVOURITE_PREFIX):
         return phrasings.FAVOURITE
-    return {"place": phrasings.PLACE, "whereabouts": phrasings.WHEREABOUTS, "owner": phrasings.OWNER, "about": phrasings.ABOUT}[relation]
+    return {
+        "place": phrasings.PLACE,
+        "whereabouts": phrasings.WHEREABOUTS,
+        "owner": phrasings.OWNER,
+        "about": phrasings.ABOUT,
+    }[relation]
 
 
 def is_about_person(relation: str) -> bool:
@@ -62,7 +68,9 @@ def _sentence_case(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
-def statement(fact: Triple, rng: random.Random, *, bystander: str, held_out: bool = False, opening_share: float = OPENING_SHARE) -> str:
+def statement(
+    fact: Triple, rng: random.Random, *, bystander: str, held_out: bool = False, opening_share: float = OPENING_SHARE
+) -> str:
     """Tell a fact in one of its phrasings, such as "This morning Anna put the red mug in the kitchen drawer."
 
     Args:
@@ -74,13 +82,28 @@ def statement(fact: Triple, rng: random.Random, *, bystander: str, held_out: boo
     """
     family = relation_phrasings(fact.relation)
     template = rng.choice(family.told_held_out if held_out else family.told)
-    text = _fill(template, fact.subject, fact.relation, person=is_about_person(fact.relation), value=fact.value, bystander=bystander)
+    text = _fill(
+        template,
+        fact.subject,
+        fact.relation,
+        person=is_about_person(fact.relation),
+        value=fact.value,
+        bystander=bystander,
+    )
     if rng.random() < opening_share:
         text = f"{rng.choice(phrasings.STATEMENT_OPENINGS)} {text}"
     return _sentence_case(text)
 
 
-def question(subject: str, relation: str, rng: random.Random, *, phrasing: QuestionSet, person: bool | None = None, opening_share: float = OPENING_SHARE) -> str:
+def question(
+    subject: str,
+    relation: str,
+    rng: random.Random,
+    *,
+    phrasing: QuestionSet,
+    person: bool | None = None,
+    opening_share: float = OPENING_SHARE,
+) -> str:
     """Ask about (subject, relation) in one phrasing of a set. `person` need only be given for the relation `about`."""
     person = is_about_person(relation) if person is None else person
     text = _fill(rng.choice(getattr(relation_phrasings(relation), phrasing)), subject, relation, person=person)
@@ -161,7 +184,11 @@ class EntityDrawer:
         ordinary = words.words_of(words.FAVOURITES[kind], self.split)
         if ordinary and self.rng.random() >= self.made_up_share:
             return self.rng.choice(ordinary)
-        return words.made_up_word(self.rng) if self.rng.random() < 0.6 else f"{self.adjective()} {words.made_up_word(self.rng)}"
+        return (
+            words.made_up_word(self.rng)
+            if self.rng.random() < 0.6
+            else f"{self.adjective()} {words.made_up_word(self.rng)}"
+        )
 
     def relation(self) -> str:
         """A relation, places and favourites more often than the others."""
@@ -186,7 +213,9 @@ class EntityDrawer:
         """(subject, relation) of a question that differs from the fact's in one word that matters."""
         if is_about_person(fact.relation):
             if fact.relation.startswith(FAVOURITE_PREFIX) and self.rng.random() < 0.5:
-                return fact.subject, FAVOURITE_PREFIX + self.rng.choice([k for k in words.FAVOURITES if k != fact.relation.removeprefix(FAVOURITE_PREFIX)])
+                return fact.subject, FAVOURITE_PREFIX + self.rng.choice(
+                    [k for k in words.FAVOURITES if k != fact.relation.removeprefix(FAVOURITE_PREFIX)]
+                )
             return self.name(), fact.relation
         adjective, noun = fact.subject.split(" ", 1)
         if self.rng.random() < 0.6:

@@ -1,9 +1,10 @@
-"""The training text of the embedded model: documents of notes and exchanges, drawn without end from the household's language.
+"""The training text of the embedded model: documents of notes and exchanges, drawn without end.
 
 Knows: which skills the model is taught, and in which proportions. Refuses to know: tokens, tensors, optimisation.
 
-A document is a context (notes, one sentence each) and exchanges that each see the context and not one another. The skills:
-    reading     notes about several facts, questions about each of them; the latest of conflicting notes wins; near misses are `unknown`
+A document is a context (notes, one sentence each) and exchanges that each see the context and not one another. Skills:
+    reading     notes about several facts, questions about each of them; the latest of conflicting notes wins;
+                near misses are `unknown`
     floor       no notes at all: everything is `unknown`
     writing     one note: write questions about it, and questions about something else (near misses)
     repeating   random words twice over: what makes in-context copying appear early
@@ -18,6 +19,7 @@ from agent.household import phrasings
 from agent.household.language import (
     ABOUT_SHARE,
     EntityDrawer,
+    QuestionSet,
     Triple,
     answer_stem,
     is_about_person,
@@ -51,25 +53,27 @@ class Document(NamedTuple):
 
 
 def _asked(subject: str, relation: str, value: str, rng: random.Random) -> Exchange:
-    phrasing = "written" if rng.random() < 0.55 else "read"
+    phrasing: QuestionSet = "written" if rng.random() < 0.55 else "read"
     user = question(subject, relation, rng, phrasing=phrasing)
     return Exchange(user, ((answer_stem(subject, relation), STEM_WEIGHT), (value, VALUE_WEIGHT)))
 
 
 def _asked_about(fact: Triple, rng: random.Random) -> Exchange:
-    phrasing = "written" if rng.random() < 0.55 else "read"
+    phrasing: QuestionSet = "written" if rng.random() < 0.55 else "read"
     user = question(fact.subject, "about", rng, phrasing=phrasing, person=is_about_person(fact.relation))
     return Exchange(user, ((answer_stem(fact.subject, fact.relation), 1.0), (fact.value, VALUE_WEIGHT)))
 
 
 def _unknown_about(subject: str, person: bool, rng: random.Random) -> Exchange:
-    phrasing = "written" if rng.random() < 0.55 else "read"
+    phrasing: QuestionSet = "written" if rng.random() < 0.55 else "read"
     user = question(subject, "about", rng, phrasing=phrasing, person=person)
-    return Exchange(user, ((answer_stem(subject, "about", person=person), STEM_WEIGHT), (phrasings.ABOUT.unknown, VALUE_WEIGHT)))
+    return Exchange(
+        user, ((answer_stem(subject, "about", person=person), STEM_WEIGHT), (phrasings.ABOUT.unknown, VALUE_WEIGHT))
+    )
 
 
 def related_fact(drawer: EntityDrawer, facts: Sequence[Triple], rng: random.Random) -> Triple:
-    """A new fact, often easy to confuse with an earlier one: same noun, same adjective, same subject in another relation."""
+    """A new fact, often easy to confuse with an earlier one: same noun, adjective, or subject."""
     fact = drawer.fact()
     if facts and rng.random() < 0.45:
         other = rng.choice(facts)
@@ -96,7 +100,7 @@ def _facts(drawer: EntityDrawer, count: int, rng: random.Random) -> list[Triple]
 
 
 def unasked(drawer: EntityDrawer, latest: dict[tuple[str, str], Triple], rng: random.Random) -> tuple[str, str]:
-    """A (subject, relation) that no note answers: a near miss of one that does, or another relation of the same subject."""
+    """A (subject, relation) that no note answers: a near miss, or another relation of the same subject."""
     while True:
         fact = rng.choice(list(latest.values()))
         roll = rng.random()
@@ -104,7 +108,12 @@ def unasked(drawer: EntityDrawer, latest: dict[tuple[str, str], Triple], rng: ra
             key = drawer.near_miss(fact)
         elif roll < 0.8:
             relation = drawer.relation()
-            key = (fact.subject if is_about_person(relation) == is_about_person(fact.relation) else drawer.subject(relation), relation)
+            key = (
+                fact.subject
+                if is_about_person(relation) == is_about_person(fact.relation)
+                else drawer.subject(relation),
+                relation,
+            )
         elif fact.relation == "owner":
             key = (fact.value, "whereabouts")
         else:
@@ -183,7 +192,8 @@ def draw_document(rng: random.Random, *, progress: float) -> Document:
 
     Args:
         rng: source of chance.
-        progress: share of the curriculum that is done, 0 to 1; more facts at once as it grows, and no repeating after 0.3.
+        progress: share of the curriculum that is done, 0 to 1; more facts at once as it grows, and no repeating after
+            0.3.
     """
     made_up_share = rng.choice((0.0, 0.2, 0.6, 1.0, 1.0)) if progress > 0.15 else 1.0
     drawer = EntityDrawer(rng, split="train", made_up_share=made_up_share)
@@ -200,4 +210,3 @@ def draw_document(rng: random.Random, *, progress: float) -> Document:
     num_facts = rng.choice((1, 2, 3, 4, 4, rng.randint(1, MAX_NOTES), rng.randint(4, MAX_NOTES)))
     num_facts = min(num_facts, max(2, largest))
     return reading(drawer, rng, num_facts=num_facts, num_exchanges=4 + num_facts)
-

@@ -1,7 +1,7 @@
 """Documents as fixed-shape training rows.
 
-Knows: how documents become token ids, loss weights, positions and an attention mask in which exchanges share a context and do not see one
-another. Refuses to know: what the documents say, models.
+Knows: how documents become token ids, loss weights, positions and an attention mask in which exchanges share a context
+and do not see one another. Refuses to know: what the documents say, models.
 
 Shapes: B = rows, T = tokens of a row.
 """
@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from tokenizers import Tokenizer
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerFast
 
 from agent.seed_model.documents import Document, draw_document
 from agent.seed_model.tokenizer import AGENT, NOTE, USER
@@ -26,8 +27,10 @@ MASKED = -1e9
 class Rows(NamedTuple):
     """One batch of packed documents.
 
-    token_ids_BT: input tokens. weights_BT: loss weight of predicting the token at t from what is before it; 0.0 where it is not predicted.
-    positions_BT: position within the document. bias_B1TT: added to the attention scores; 0.0 where attention is allowed, a large negative number elsewhere.
+    token_ids_BT: input tokens. weights_BT: loss weight of predicting the token at t from what is before it; 0.0 where
+    it is not predicted.
+    positions_BT: position within the document. bias_B1TT: added to the attention scores; 0.0 where attention is
+    allowed, a large negative number elsewhere.
     """
 
     token_ids_BT: Tensor
@@ -39,14 +42,16 @@ class Rows(NamedTuple):
 class RowPacker:
     """Packs endless documents into rows of `row_tokens` tokens."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, *, row_tokens: int) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, *, row_tokens: int) -> None:
         self.tokenizer = tokenizer
         self.row_tokens = row_tokens
         self._special = {name: tokenizer.convert_tokens_to_ids(name) for name in (NOTE, USER, AGENT)}
+        # The library's own tokenizer: the wrapper's extras cost more than encoding a short text.
+        self._pieces: Tokenizer = tokenizer.backend_tokenizer
         self._left_over: Document | None = None
 
     def _encode(self, text: str) -> list[int]:
-        ids: list[int] = self.tokenizer._tokenizer.encode(text, add_special_tokens=False).ids
+        ids: list[int] = self._pieces.encode(text, add_special_tokens=False).ids
         return ids
 
     def document_tokens(self, document: Document) -> tuple[list[int], list[float], list[int], list[int]]:
@@ -86,7 +91,9 @@ class RowPacker:
             start = 0
             for number, tokens in enumerate(self._documents_of_row(rng, progress)):
                 stop = start + len(tokens[0])
-                ids[row, start:stop], weights[row, start:stop], positions[row, start:stop], segment[row, start:stop] = tokens
+                ids[row, start:stop], weights[row, start:stop], positions[row, start:stop], segment[row, start:stop] = (
+                    tokens
+                )
                 owner[row, start:stop] = number
                 start = stop
         owner_t, segment_t = torch.from_numpy(owner), torch.from_numpy(segment)
@@ -96,7 +103,9 @@ class RowPacker:
         bias = torch.zeros(mask.shape).masked_fill(~mask, MASKED)
         return Rows(torch.from_numpy(ids), torch.from_numpy(weights), torch.from_numpy(positions), bias[:, None])
 
-    def _documents_of_row(self, rng: random.Random, progress: float) -> Iterator[tuple[list[int], list[float], list[int], list[int]]]:
+    def _documents_of_row(
+        self, rng: random.Random, progress: float
+    ) -> Iterator[tuple[list[int], list[float], list[int], list[int]]]:
         room = self.row_tokens
         while True:
             document = self._left_over or draw_document(rng, progress=progress)

@@ -2,8 +2,8 @@
 
 Knows: vocabulary size, special tokens, the chat template. Refuses to know: models.
 
-A small vocabulary is deliberate: nouns and made-up names fall into shared pieces, so words that training never saw are read like any
-other. Every byte is in the alphabet, so any text can be encoded.
+A small vocabulary is deliberate: nouns and made-up names fall into shared pieces, so words that training never saw are
+read like any other. Every byte is in the alphabet, so any text can be encoded.
 """
 
 import random
@@ -21,7 +21,8 @@ SPECIAL_TOKENS: Final = (PAD, BOS, EOS, NOTE, USER, AGENT)
 
 CHAT_TEMPLATE: Final = (
     "{{ bos_token }}{% for message in messages %}"
-    "{% if message.role == 'system' %}{% for line in message.content.split('\\n') %}{% if line.strip() %}<note>{{ line.strip() }}{% endif %}{% endfor %}"
+    "{% if message.role == 'system' %}{% for line in message.content.split('\\n') %}{% if line.strip() %}<note>{{ "
+    "line.strip() }}{% endif %}{% endfor %}"
     "{% elif message.role == 'user' %}<user>{{ message.content.strip() }}"
     "{% else %}<agent>{{ message.content.strip() }}{{ eos_token }}{% endif %}"
     "{% endfor %}{% if add_generation_prompt %}<agent>{% endif %}"
@@ -45,11 +46,19 @@ def train_tokenizer(*, num_documents: int = 6000, seed: int = 0) -> PreTrainedTo
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY_SIZE, special_tokens=list(SPECIAL_TOKENS), initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+        vocab_size=VOCABULARY_SIZE,
+        special_tokens=list(SPECIAL_TOKENS),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
     )
     tokenizer.train_from_iterator(_texts(num_documents, seed), trainer)
-    fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token=PAD, bos_token=BOS, eos_token=EOS, additional_special_tokens=[NOTE, USER, AGENT], clean_up_tokenization_spaces=False
+    fast = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+        tokenizer_object=tokenizer,
+        pad_token=PAD,
+        bos_token=BOS,
+        eos_token=EOS,
+        additional_special_tokens=[NOTE, USER, AGENT],
+        clean_up_tokenization_spaces=False,
     )
     fast.chat_template = CHAT_TEMPLATE
     return fast

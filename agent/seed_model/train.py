@@ -2,8 +2,8 @@
 
 Knows: the model's shape, its initialisation, the optimisation and its checkpoints. Refuses to know: updates, serving.
 
-The run is resumable: give the same `--out` again. Every checkpoint also exports the exponential moving average of the weights as a Hugging
-Face folder (`FOLDER/export`), in bfloat16, which is what the package ships.
+The run is resumable: give the same `--out` again. Every checkpoint also exports the exponential moving average of the
+weights as a Hugging Face folder (`FOLDER/export`), in bfloat16, which is what the package ships.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import torch
 from torch import Tensor
-from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from agent.seed_model.documents import WRITE_NEAR_MISS, WRITE_QUESTION
 from agent.seed_model.rows import RowPacker, Rows
@@ -35,17 +35,25 @@ ADAM_BETAS: Final = (0.9, 0.98)
 
 
 def make_model(tokenizer: PreTrainedTokenizerBase, seed: int) -> LlamaForCausalLM:
-    """A small Llama with mimetic initialisation: keys start equal to queries, output projections as values transposed, so that copying
-    from the context appears within a few hundred steps (after Trockman and Kolter, arXiv 2305.09828).
+    """A small Llama with mimetic initialisation: keys start equal to queries, output projections as values transposed,
+    so that copying from the context appears within a few hundred steps (after Trockman and Kolter, arXiv 2305.09828).
     """
     torch.manual_seed(seed)
     config = LlamaConfig(
-        vocab_size=VOCABULARY_SIZE, hidden_size=HIDDEN_SIZE, intermediate_size=INTERMEDIATE_SIZE, num_hidden_layers=NUM_LAYERS, num_attention_heads=NUM_HEADS,
-        max_position_embeddings=MAX_POSITIONS, tie_word_embeddings=True, bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
+        vocab_size=VOCABULARY_SIZE,
+        hidden_size=HIDDEN_SIZE,
+        intermediate_size=INTERMEDIATE_SIZE,
+        num_hidden_layers=NUM_LAYERS,
+        num_attention_heads=NUM_HEADS,
+        max_position_embeddings=MAX_POSITIONS,
+        tie_word_embeddings=True,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
     model = LlamaForCausalLM(config)
-    model.set_attn_implementation("eager")  # with torch.compile faster here than the fused kernel, whose bfloat16 backward is slow on CPUs
+    # With torch.compile faster here than the fused kernel, whose bfloat16 backward is slow on CPUs.
+    model.set_attn_implementation("eager")
     std = HIDDEN_SIZE**-0.5
     with torch.no_grad():
         for layer in model.model.layers:
@@ -68,25 +76,42 @@ def weighted_loss(logits_BTV: Tensor, rows: Rows) -> Tensor:
     """Cross-entropy of the next token in nats, averaged with the rows' weights."""
     weights = rows.weights_BT[:, 1:].reshape(-1)
     keep = weights > 0
-    nats = torch.nn.functional.cross_entropy(logits_BTV[:, :-1].reshape(-1, logits_BTV.shape[-1])[keep].float(), rows.token_ids_BT[:, 1:].reshape(-1)[keep], reduction="none")
+    nats = torch.nn.functional.cross_entropy(
+        logits_BTV[:, :-1].reshape(-1, logits_BTV.shape[-1])[keep].float(),
+        rows.token_ids_BT[:, 1:].reshape(-1)[keep],
+        reduction="none",
+    )
     return (nats * weights[keep]).sum() / weights[keep].sum()
 
 
-def train_step(model: Any, optimizer: torch.optim.Optimizer, rows: Rows, rate: float) -> float:
+def train_step(
+    model: Any,  # noqa: ANN401 - compiled or plain
+    optimizer: torch.optim.Optimizer,
+    rows: Rows,
+    rate: float,
+) -> float:
     """Forward, loss, backward, clip, step."""
     for group in optimizer.param_groups:
         group["lr"] = rate
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        logits = model(input_ids=rows.token_ids_BT, attention_mask=rows.bias_B1TT, position_ids=rows.positions_BT, use_cache=False).logits
+        logits = model(
+            input_ids=rows.token_ids_BT, attention_mask=rows.bias_B1TT, position_ids=rows.positions_BT, use_cache=False
+        ).logits
         loss = weighted_loss(logits, rows)
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     return float(loss.detach())
 
 
-def export(model: LlamaForCausalLM, average: dict[str, Tensor], tokenizer: PreTrainedTokenizerBase, folder: Path, record: dict[str, Any]) -> None:
+def export(
+    model: LlamaForCausalLM,
+    average: dict[str, Tensor],
+    tokenizer: PreTrainedTokenizerBase,
+    folder: Path,
+    record: dict[str, Any],
+) -> None:
     """Write the averaged weights in bfloat16, the tokenizer and the training record as one Hugging Face folder."""
     folder.mkdir(parents=True, exist_ok=True)
     current = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
@@ -95,11 +120,18 @@ def export(model: LlamaForCausalLM, average: dict[str, Tensor], tokenizer: PreTr
             parameter.copy_(average[name].to(torch.bfloat16).float())
         copy = LlamaForCausalLM(model.config)
         copy.load_state_dict(model.state_dict())
-        copy.to(torch.bfloat16).save_pretrained(folder)
+        rounded: Any = copy
+        rounded.to(torch.bfloat16).save_pretrained(folder)
         for name, parameter in model.named_parameters():
             parameter.copy_(current[name])
     tokenizer.save_pretrained(folder)
-    style = PromptStyle(language="household", with_notes="", without_notes="", write_question=WRITE_QUESTION, write_near_miss=WRITE_NEAR_MISS)
+    style = PromptStyle(
+        language="household",
+        with_notes="",
+        without_notes="",
+        write_question=WRITE_QUESTION,
+        write_near_miss=WRITE_NEAR_MISS,
+    )
     (folder / STYLE_FILE).write_text(style.model_dump_json(indent=2) + "\n")
     (folder / "training.json").write_text(json.dumps(record, indent=2) + "\n")
 
@@ -117,12 +149,14 @@ def run(arguments: argparse.Namespace) -> None:
     out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(arguments.threads)
     if (out / "tokenizer").is_dir():
-        tokenizer = AutoTokenizer.from_pretrained(out / "tokenizer")
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(out / "tokenizer")
     else:
         tokenizer = train_tokenizer(seed=arguments.seed)
         tokenizer.save_pretrained(out / "tokenizer")
     model = make_model(tokenizer, arguments.seed)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=arguments.rate, betas=ADAM_BETAS, weight_decay=0.01, fused=True)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=arguments.rate, betas=ADAM_BETAS, weight_decay=0.01, fused=True
+    )
     average = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     packer = RowPacker(tokenizer, row_tokens=arguments.row_tokens)
     step = 0
@@ -141,13 +175,26 @@ def run(arguments: argparse.Namespace) -> None:
         recent.append(train_step(compiled, optimizer, rows, rate))
         step += 1
         decay = min(EMA_DECAY, step / (step + 10))
-        torch._foreach_lerp_(list(average.values()), [parameter.detach() for parameter in model.parameters()], 1 - decay)
+        torch._foreach_lerp_(
+            list(average.values()), [parameter.detach() for parameter in model.parameters()], 1 - decay
+        )
         if step % arguments.log_every == 0:
-            print(f"step {step} loss {sum(recent) / len(recent):.4f} rate {rate:.2e} {(time.monotonic() - started) / len(recent):.3f} s/step", flush=True)
+            print(
+                f"step {step} loss {sum(recent) / len(recent):.4f} rate {rate:.2e} "
+                f"{(time.monotonic() - started) / len(recent):.3f} s/step",
+                flush=True,
+            )
             started, recent = time.monotonic(), []
         if step % arguments.save_every == 0 or step == arguments.steps:
-            save_checkpoint(checkpoint_path, {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "average": average, "step": step})
-            record = {"command": "python -m agent.seed_model.train", **{key: value for key, value in vars(arguments).items() if key != "out"}, "steps_done": step}
+            save_checkpoint(
+                checkpoint_path,
+                {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "average": average, "step": step},
+            )
+            record = {
+                "command": "python -m agent.seed_model.train",
+                **{key: value for key, value in vars(arguments).items() if key != "out"},
+                "steps_done": step,
+            }
             record["num_parameters"] = sum(parameter.numel() for parameter in model.parameters())
             export(model, average, tokenizer, out / "export", record)
     assert math.isfinite(sum(float(value.sum()) for value in average.values())), "the averaged weights are not finite"
@@ -155,17 +202,29 @@ def run(arguments: argparse.Namespace) -> None:
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(prog="python -m agent.seed_model.train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", required=True, help="folder of checkpoints and of the export; an earlier run there is continued")
+    parser = argparse.ArgumentParser(
+        prog="python -m agent.seed_model.train",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--out", required=True, help="folder of checkpoints and of the export; an earlier run there is continued"
+    )
     parser.add_argument("--steps", type=int, default=13000, help="optimiser steps in all")
-    parser.add_argument("--decay-steps", type=int, default=4000, help="last steps over which the learning rate falls to 2%%")
-    parser.add_argument("--curriculum-steps", type=int, default=2500, help="steps until documents have up to eight facts")
+    parser.add_argument(
+        "--decay-steps", type=int, default=4000, help="last steps over which the learning rate falls to 2%%"
+    )
+    parser.add_argument(
+        "--curriculum-steps", type=int, default=2500, help="steps until documents have up to eight facts"
+    )
     parser.add_argument("--rate", type=float, default=1.5e-3, help="peak learning rate")
     parser.add_argument("--rows", type=int, default=8, help="rows a step")
     parser.add_argument("--row-tokens", type=int, default=320, help="tokens a row")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--compile", action="store_true", help="compile the model (needs a C++ compiler; about 1.5 times as fast)")
+    parser.add_argument(
+        "--compile", action="store_true", help="compile the model (needs a C++ compiler; about 1.5 times as fast)"
+    )
     parser.add_argument("--log-every", type=int, default=50)
     parser.add_argument("--save-every", type=int, default=500)
     run(parser.parse_args())
