@@ -5,6 +5,7 @@ know environments, displays and measurements.
 """
 
 import functools
+import logging
 import os
 import threading
 import time
@@ -259,6 +260,7 @@ def _start_ray() -> bool:
         return False
     for name, value in RAY_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)  # it says that its token is in use
     ray.init(
         address="local", include_dashboard=False, log_to_driver=False, configure_logging=False,
         object_store_memory=OBJECT_STORE_BYTES, _node_ip_address="127.0.0.1",
