@@ -85,15 +85,23 @@ def read_delta(
                 f"{path} was made for another {what} ({str(metadata.get(field))[:12]}, here {wanted[:12]}). "
                 "Open the home with the model that it was made with."
             )
-    factors = {}
-    for name in sorted({key[:-2] for key in tensors}):
-        factor = LowRank(tensors[f"{name}.A"], tensors[f"{name}.B"])
-        if name not in weights or weights[name].shape != (factor.B.shape[0], factor.A.shape[1]):
-            have = tuple(weights[name].shape) if name in weights else None
-            raise DeltaMismatch(
-                f"{path} changes {name} with shape {(factor.B.shape[0], factor.A.shape[1])}; the base model has {have}."
-            )
-        if not (torch.isfinite(factor.A).all() and torch.isfinite(factor.B).all()):
-            raise DeltaMismatch(f"{path} holds values for {name} that are not finite; it is refused.")
-        factors[name] = factor
+    names = sorted({key[:-2] for key in tensors})
+    if sorted(tensors) != sorted(f"{name}.{factor}" for name in names for factor in "AB"):
+        raise DeltaMismatch(f"{path} holds {sorted(tensors)}; needed is a factor A and a factor B of each weight.")
+    factors = {name: LowRank(tensors[f"{name}.A"], tensors[f"{name}.B"]) for name in names}
+    for name, factor in factors.items():
+        _check_factor(path, name, factor, weights)
     return factors
+
+
+def _check_factor(path: Path, name: str, factor: LowRank, weights: Mapping[str, Tensor]) -> None:
+    A, B = factor
+    if A.dim() != 2 or B.dim() != 2 or A.shape[0] != B.shape[1]:
+        raise DeltaMismatch(
+            f"{path} holds factors A {tuple(A.shape)} and B {tuple(B.shape)} of {name}; they share no rank."
+        )
+    have = tuple(weights[name].shape) if name in weights else None
+    if have != (B.shape[0], A.shape[1]):
+        raise DeltaMismatch(f"{path} changes {name} with shape {(B.shape[0], A.shape[1])}; the base model has {have}.")
+    if not (torch.isfinite(A).all() and torch.isfinite(B).all()):
+        raise DeltaMismatch(f"{path} holds values for {name} that are not finite; it is refused.")
