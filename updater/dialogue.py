@@ -3,13 +3,16 @@
 Knows: prompts as text and tokens. Refuses to know: weights, experiences, the log.
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from transformers import PreTrainedTokenizerBase
+
+from memory_log.errors import NotAModel
 
 STYLE_FILE: Final = "selfparam.json"
 
@@ -48,9 +51,20 @@ class PromptStyle(BaseModel):
 
     @classmethod
     def for_model(cls, folder: Path) -> "PromptStyle":
-        """The style that lies in a model's folder, else the general one."""
+        """The style that lies in a model's folder, else the general one.
+
+        Raises:
+            NotAModel: the file there cannot be read as a style.
+        """
         path = folder / STYLE_FILE
-        return cls.model_validate_json(path.read_text()) if path.is_file() else cls()
+        if not path.is_file():
+            return cls()
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except ValidationError as exc:
+            problem = exc.errors()[0]
+            where = ".".join(str(part) for part in problem["loc"]) or "the file"
+            raise NotAModel(f"{path} is no prompt style: {where}: {problem['msg']}. Correct it or remove it.") from exc
 
 
 class Dialogue:
@@ -97,8 +111,8 @@ class Dialogue:
         return str(decoded).strip().split("\n")[0].strip()
 
     def says_unknown(self, answer: str) -> bool:
-        """Whether an answer is the model's way of not knowing."""
-        return self.style.unknown_word in answer.lower().split()
+        """Whether an answer is the model's way of not knowing: it holds the unknown word, punctuated or not."""
+        return self.style.unknown_word.lower() in re.findall(r"\w+", answer.lower())
 
 
 def left_padded(
