@@ -1,4 +1,4 @@
-"""What the updater's tests share: a tokenizer, tiny models with random weights, and chains of versions in a real log."""
+"""What the updater's tests share: a tokenizer, tiny models with random weights, chains of versions in a real log."""
 
 import functools
 import hashlib

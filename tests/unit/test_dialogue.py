@@ -1,0 +1,106 @@
+"""How a model is spoken to: the words of a prompt, with and without a chat template, and what it says back."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+
+from agent.seed_model.documents import Document, Exchange
+from agent.seed_model.rows import RowPacker
+from memory_log.errors import NotAModel
+from tests.model_fixtures import household_dialogue, tiny_tokenizer
+from updater.dialogue import STYLE_FILE, Dialogue, PromptStyle, left_padded
+
+NOTES = ["I put the red mug in the kitchen drawer.", "Mira is in the garden."]
+
+
+def plain_dialogue() -> Dialogue:
+    """The general style with a tokenizer that has no chat template."""
+    tokenizer = copy.deepcopy(tiny_tokenizer())
+    tokenizer.chat_template = None
+    return Dialogue(tokenizer, PromptStyle())
+
+
+def test_prompt_and_completion_are_token_for_token_what_the_recipe_trains_on() -> None:
+    dialogue, asked = household_dialogue(), "Where is the red mug?"
+    said = (("the red mug is", 1.0), ("in the kitchen drawer", 1.0))
+    document = Document(tuple(NOTES), (Exchange(asked, said),))
+    trained, *_ = RowPacker(tiny_tokenizer(), row_tokens=200).document_tokens(document)
+    prompt = dialogue.prompt_ids(asked, NOTES)
+    assert prompt + dialogue.completion_ids("the red mug is in the kitchen drawer") == trained
+    without, *_ = RowPacker(tiny_tokenizer(), row_tokens=200).document_tokens(document._replace(notes=()))
+    assert without[: len(dialogue.prompt_ids(asked))] == dialogue.prompt_ids(asked)
+
+
+def test_without_a_chat_template_the_prompt_is_plain_text() -> None:
+    dialogue = plain_dialogue()
+    text = dialogue.tokenizer.decode(dialogue.prompt_ids("Where is the red mug?", NOTES))
+    style = PromptStyle()
+    expected = f"{style.with_notes}\n{NOTES[0]}\n{NOTES[1]}\n\nQuestion: Where is the red mug?\nAnswer:"
+    assert text.strip() == expected.lower()
+    alone = dialogue.tokenizer.decode(dialogue.prompt_ids("Where is the red mug?"))
+    assert alone.strip() == f"{style.without_notes}\n\nQuestion: Where is the red mug?\nAnswer:".lower()
+    assert dialogue.completion_ids("here")[-1] == dialogue.eos_token_ids[0]
+
+
+def test_a_prompt_is_the_beginning_of_what_the_model_reads_with_its_answer() -> None:
+    for dialogue in (household_dialogue(), plain_dialogue()):
+        prompt, completion = dialogue.prompt_ids("Where?", NOTES), dialogue.completion_ids("in the drawer")
+        assert dialogue.text(completion) == "in the drawer"
+        assert all(0 <= token < len(tiny_tokenizer()) for token in prompt + completion)
+
+
+@pytest.mark.parametrize(
+    ("answer", "unknown"),
+    [
+        ("the red mug is somewhere unknown", True),
+        ("The location of the red mug is unknown.", True),
+        ("Unknown!", True),
+        ('I would say "unknown"', True),
+        ("the red mug is in the kitchen drawer", False),
+        ("the unknowns are in the drawer", False),
+        ("", False),
+    ],
+)
+def test_not_knowing_is_seen_with_and_without_a_full_stop(answer: str, unknown: bool) -> None:
+    assert household_dialogue().says_unknown(answer) == unknown
+
+
+def test_an_answer_is_its_first_line_without_special_tokens() -> None:
+    dialogue = household_dialogue()
+    ids = dialogue.tokenizer("<bos>in the drawer<eos>", add_special_tokens=False)["input_ids"]
+    assert dialogue.text(ids) == "in the drawer"
+    two_lines = dialogue.tokenizer("\n in the drawer \n under the bed", add_special_tokens=False)["input_ids"]
+    assert dialogue.text(two_lines) == "in the drawer"
+
+
+def test_any_text_can_be_said_and_read_back() -> None:
+    dialogue = household_dialogue()
+    for text in ("zoë's naïve façade", "日本語", "🙂 42 €", "tabs\tand  two spaces"):
+        assert dialogue.text(dialogue.completion_ids(text)) == text
+
+
+def test_padding_is_on_the_left_and_masked() -> None:
+    ids, mask = left_padded([[5, 6, 7], [8]], 9, torch.device("cpu"))
+    assert ids.tolist() == [[5, 6, 7], [9, 9, 8]] and mask.tolist() == [[1, 1, 1], [0, 0, 1]]
+
+
+def test_a_tokenizer_without_a_pad_token_pads_with_its_end() -> None:
+    tokenizer = copy.deepcopy(tiny_tokenizer())
+    tokenizer.pad_token = None
+    assert Dialogue(tokenizer, PromptStyle()).pad_token_id == tokenizer.eos_token_id
+
+
+def test_a_model_folder_may_bring_its_own_words(tmp_path: Path) -> None:
+    assert PromptStyle.for_model(tmp_path) == PromptStyle()
+    own = PromptStyle(without_notes="Short, please.", language="household")
+    (tmp_path / STYLE_FILE).write_text(own.model_dump_json())
+    assert PromptStyle.for_model(tmp_path) == own
+
+
+@pytest.mark.parametrize("content", [b"{", b'{"without_note": ""}', b'{"language": "elvish"}', b"\xff\xfe"])
+def test_a_damaged_style_file_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / STYLE_FILE).write_bytes(content)
+    with pytest.raises(NotAModel, match=STYLE_FILE):
+        PromptStyle.for_model(tmp_path)
