@@ -115,6 +115,7 @@ class Course:
         self._pids: dict[str, int] = {}
         self._topics: list[Probe] = []
         self._on_show: dict[str, tuple[Probe, str]] = {}
+        self._was_updating = False
         self._is_about_to_swap = threading.Event()
         self._last_change = time.monotonic()
         self._counts: dict[ExperienceState, int] = {}
@@ -171,6 +172,9 @@ class Course:
             if self._pids.get(name) != pid:
                 self._say(f"the {name} {'is back as' if name in self._pids else 'runs as'} process {pid}")
                 self._pids[name] = pid
+        if status.is_updating and not self._was_updating:
+            self._say("the update worker has woken and learns")
+        self._was_updating = status.is_updating
         if status.stage == LAST_STAGE:
             self._is_about_to_swap.set()
         else:

@@ -1,0 +1,209 @@
+"""The update worker: when it wakes, what it announces, what a dead predecessor or a failing update leaves to it.
+
+The log is real; what learns is as small as the log's own rules allow, because no test here is about models.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from agent.worker import UpdateStopped, UpdateWorker
+from memory_log.errors import BadInput, LineageBusy, NothingPending
+from memory_log.log import MemoryLog
+from memory_log.records import ExperienceState
+from tests.log_fixtures import BASE, HandClock, delta, experience, target
+from updater.report import UpdateReport
+
+
+class LogUpdater:
+    """Learns by the log's rules alone: lease, batch, targets, candidate, admission."""
+
+    def __init__(self, log: MemoryLog, owner: str = "worker") -> None:
+        self.log, self.owner = log, owner
+        self.base = SimpleNamespace(fingerprint=BASE)
+        self.during: Callable[[], None] = lambda: None
+
+    def update(self, lineage: str, *, limit: int, progress: Callable[[str, int, int], None]) -> UpdateReport:
+        lease = self.log.acquire_updater_lease(lineage, owner=self.owner, lease_seconds=60)
+        try:
+            batch = self.log.open_batch(lease, limit=limit)
+            progress("training", 1, 2)
+            self.during()
+            progress("training", 2, 2)
+            self.log.store_targets(lease, batch.id, [target(number) for number in batch.experience_ids])
+            candidate = self.log.add_candidate(lease, batch.id, delta=delta(), weights_hash="h", metrics={})
+            number = self.log.admit(lease, candidate.number).number
+            return UpdateReport(version=number, parent=number - 1, admitted=True, num_experiences=len(batch.experience_ids))
+        finally:
+            self.log.release_updater_lease(lease)
+
+
+@pytest.fixture
+def clock() -> HandClock:
+    return HandClock()
+
+
+@pytest.fixture
+def log(tmp_path: Path, clock: HandClock) -> Iterator[MemoryLog]:
+    with MemoryLog(f"sqlite:///{tmp_path / 'log.db'}", clock=clock) as opened:
+        yield opened
+
+
+def worker_of(log: MemoryLog, clock: HandClock, **changes: object) -> tuple[UpdateWorker, list[int], LogUpdater]:
+    announced: list[int] = []
+    updater = changes.pop("updater", None) or LogUpdater(log)
+    values = {
+        "batch_size": 2, "max_wait_seconds": 30, "announce": announced.append, "clock": clock,
+        "monotonic": lambda: clock.now.timestamp(), "poll_seconds": 0.001, **changes,
+    }  # fmt: skip
+    return UpdateWorker(updater, "default", **values), announced, updater
+
+
+def tell(log: MemoryLog, count: int) -> None:
+    log.append_many([experience(f"Event {time.monotonic_ns()} {number}.") for number in range(count)])
+
+
+def test_it_wakes_at_the_batch_size_and_learns_no_more_than_that(log: MemoryLog, clock: HandClock) -> None:
+    worker, announced, _ = worker_of(log, clock)
+    tell(log, 1)
+    assert worker.step() is None
+    tell(log, 4)
+    outcome = worker.step()
+    assert outcome is not None and outcome.report.num_experiences == 2
+    assert worker.step() is not None and worker.step() is None, "one of five is left and has not waited long"
+    assert announced == [0, 1, 2]
+    assert [one.report.version for one in worker.status().outcomes] == [1, 2]
+
+
+def test_it_wakes_for_fewer_once_they_have_waited(log: MemoryLog, clock: HandClock) -> None:
+    worker, announced, _ = worker_of(log, clock)
+    tell(log, 1)
+    assert worker.step() is None
+    clock.advance(29)
+    assert worker.step() is None
+    clock.advance(1)
+    assert worker.step() is not None and announced == [0, 1]
+
+
+def test_times_are_measured_from_the_stored_batch_to_the_announced_version(log: MemoryLog, clock: HandClock) -> None:
+    def announce(version: int) -> None:
+        clock.advance(0.5 * version)
+
+    worker, _, updater = worker_of(log, clock, announce=announce)
+    updater.during = lambda: clock.advance(7)
+    tell(log, 2)
+    outcome = worker.step()
+    assert outcome is not None
+    assert (outcome.update_seconds, outcome.swap_seconds) == (7.5, 0.5)
+
+
+def test_a_moved_head_is_announced_whoever_moved_it(log: MemoryLog, clock: HandClock) -> None:
+    worker, announced, _ = worker_of(log, clock)
+    tell(log, 2)
+    worker.step()
+    log.rollback("default", 0)
+    LogUpdater(log, "another process").update("default", limit=1, progress=lambda *_: None)
+    worker.step()
+    assert announced == [0, 1, 2]
+
+
+def test_an_announcement_that_failed_is_made_again(log: MemoryLog, clock: HandClock) -> None:
+    calls: list[int] = []
+
+    def announce(version: int) -> None:
+        calls.append(version)
+        if len(calls) == 1:
+            raise ConnectionError("serving is not there yet")
+
+    worker, _, _ = worker_of(log, clock, announce=announce)
+    with pytest.raises(ConnectionError):
+        worker.step()
+    worker.step()
+    worker.step()
+    assert calls == [0, 0]
+
+
+def test_the_lease_of_a_dead_predecessor_ends_at_once_and_the_death_counts(log: MemoryLog, clock: HandClock) -> None:
+    tell(log, 2)
+    log.ensure_lineage("default", base_fingerprint=BASE)
+    log.open_batch(log.acquire_updater_lease("default", owner="worker", lease_seconds=3600), limit=2)
+    worker, _, _ = worker_of(log, clock)
+    clock.advance(0.1)
+    outcome = worker.step()
+    assert outcome is not None and outcome.report.num_experiences == 2
+    learned = log.experiences("default")
+    assert [(one.state, one.attempts) for one in learned] == [(ExperienceState.LEARNED, 1)] * 2
+
+
+def test_the_lease_of_another_worker_is_respected_until_it_expires(log: MemoryLog, clock: HandClock) -> None:
+    tell(log, 4)
+    log.ensure_lineage("default", base_fingerprint=BASE)
+    log.open_batch(log.acquire_updater_lease("default", owner="somebody", lease_seconds=60), limit=2)
+    worker, _, _ = worker_of(log, clock)
+    with pytest.raises(LineageBusy):
+        worker.step()
+    clock.advance(61)
+    assert worker.step() is not None
+
+
+def test_what_an_expired_lease_holds_is_learned_though_nothing_is_pending(log: MemoryLog, clock: HandClock) -> None:
+    tell(log, 2)
+    log.ensure_lineage("default", base_fingerprint=BASE)
+    log.open_batch(log.acquire_updater_lease("default", owner="somebody", lease_seconds=60), limit=2)
+    worker, _, _ = worker_of(log, clock)
+    assert worker.step() is None
+    clock.advance(61)
+    assert worker.step() is not None
+
+
+def test_an_error_is_shown_and_the_next_try_learns(log: MemoryLog, clock: HandClock) -> None:
+    worker, _, updater = worker_of(log, clock)
+    errors = [RuntimeError("out of memory")]
+
+    def fail_once() -> None:
+        if errors:
+            raise errors.pop()
+
+    updater.during = fail_once
+    tell(log, 2)
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    shown = set()
+    deadline = time.monotonic() + 20
+    while not worker.status().outcomes and time.monotonic() < deadline:
+        shown.add(worker.status().last_error)
+        time.sleep(0.01)
+    worker.stop()
+    thread.join(10)
+    assert "RuntimeError: out of memory" in shown and worker.status().last_error is None
+    assert log.count_by_state("default")[ExperienceState.LEARNED] == 2 and not thread.is_alive()
+
+
+def test_stopping_gives_up_the_update_that_runs_and_its_lease(log: MemoryLog, clock: HandClock) -> None:
+    worker, _, updater = worker_of(log, clock)
+    updater.during = worker.stop
+    tell(log, 2)
+    with pytest.raises(UpdateStopped):
+        worker.step()
+    assert log.updater_lease("default") is None
+    assert log.count_by_state("default")[ExperienceState.PENDING] == 2
+    assert not worker.status().is_updating
+
+
+def test_a_quicker_worker_is_no_error(log: MemoryLog, clock: HandClock) -> None:
+    class Late(LogUpdater):
+        def update(self, lineage: str, **_: object) -> UpdateReport:
+            raise NothingPending
+
+    worker, _, _ = worker_of(log, clock, updater=Late(log))
+    tell(log, 2)
+    assert worker.step() is None
+
+
+def test_a_worker_without_a_batch_size_is_refused(log: MemoryLog, clock: HandClock) -> None:
+    with pytest.raises(BadInput, match="batch_size=0"):
+        worker_of(log, clock, batch_size=0)
