@@ -86,6 +86,15 @@ def logits_alone(model: PreTrainedModel, sentence: TokenizedSentence) -> Tensor:
     return logits[0, len(sentence.prompt_ids) - 1 : -1]
 
 
+@torch.inference_mode()
+def greedy_ids(model: PreTrainedModel, prompt: tuple[int, ...], count: int) -> tuple[int, ...]:
+    """The next most likely tokens, each from the whole sequence read anew."""
+    tokens = list(prompt)
+    for _ in range(count):
+        tokens.append(int(model(input_ids=torch.tensor([tokens])).logits[0, -1].argmax()))
+    return tuple(tokens[len(prompt) :])
+
+
 def random_factors(seed: int, base: LanguageModel | None = None, *, size: float = 0.01) -> dict[str, LowRank]:
     """LoRA factors of rank 3 for two of the base's weights."""
     weights = weights_of((base or tiny_base()).model)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from memory_log.errors import EmptyMask
-from tests.model_fixtures import logits_alone, tiny_base, tiny_llama, tokenized
+from tests.model_fixtures import greedy_ids, logits_alone, tiny_base, tiny_llama, tokenized
 from updater.generation import generate_texts
 from updater.sequences import TokenizedSentence, collate, completion_logits, exact_completions
 
@@ -57,7 +57,7 @@ def test_sentences_without_a_completion_are_refused(sentences: list[TokenizedSen
 def test_exact_means_what_greedy_decoding_would_say() -> None:
     model = tiny_llama()
     prompts = [sentence.prompt_ids for sentence in tokenized()]
-    greedy = [tuple(logits_greedy(model, prompt, 5)) for prompt in prompts]
+    greedy = [greedy_ids(model, prompt, 5) for prompt in prompts]
     wrong = [(*said[:-1], (said[-1] + 1) % 1000) for said in greedy]
     shorter = [said[: 2 + row] for row, said in enumerate(greedy)]
     for completions, expected in ((greedy, True), (wrong, False), (shorter, True)):
@@ -65,14 +65,6 @@ def test_exact_means_what_greedy_decoding_would_say() -> None:
         batch = collate([TokenizedSentence(prompt, said) for prompt, said in pairs], 0, CPU)
         with torch.inference_mode():
             assert exact_completions(completion_logits(model, batch), batch).tolist() == [expected] * len(prompts)
-
-
-def logits_greedy(model: torch.nn.Module, prompt: tuple[int, ...], count: int) -> list[int]:
-    tokens = list(prompt)
-    with torch.inference_mode():
-        for _ in range(count):
-            tokens.append(int(model(input_ids=torch.tensor([tokens])).logits[0, -1].argmax()))
-    return tokens[len(prompt) :]
 
 
 def test_batched_generation_gives_what_each_prompt_alone_would_get() -> None:

@@ -1,0 +1,78 @@
+"""The gate: which figures let a version serve."""
+
+import pytest
+
+from tests.model_fixtures import greedy_ids, tiny_base, tiny_llama, tokenized
+from updater.gate import exactness, verdict
+from updater.sequences import TokenizedSentence
+from updater.settings import GateSettings
+from updater.targets import compute_targets, sentence_kl
+
+SOUND = {
+    "efficacy": 0.9,
+    "kl_nats": 0.05,
+    "false_recall": 0.1,
+    "num_held_out_near_misses": 10.0,
+    "retention": 0.9,
+    "retention_before": 0.95,
+    "drift_nats": 0.05,
+    "reading_kept": 1.0,
+}
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({}, None),
+        ({"efficacy": 0.6}, None),
+        ({"efficacy": 0.59}, "efficacy 0.59"),
+        ({"false_recall": 0.39}, None),
+        ({"false_recall": 0.5}, "false recall 0.50"),
+        ({"false_recall": 1.0, "num_held_out_near_misses": 1.0}, None),
+        ({"false_recall": 1.0, "num_held_out_near_misses": 2.0}, "false recall"),
+        ({"false_recall": 0.0, "num_held_out_near_misses": 0.0}, None),
+        ({"retention": 0.75}, None),
+        ({"retention": 0.7}, "from 0.95 to 0.70"),
+        ({"retention": 1.0, "retention_before": 0.0}, None),
+        ({"drift_nats": 0.25}, None),
+        ({"drift_nats": 0.26}, "drift"),
+        ({"kl_nats": NAN}, "not finite"),
+        ({"drift_nats": INF}, "not finite"),
+        ({"efficacy": NAN}, "not finite"),
+    ],
+)
+def test_verdicts(changes: dict[str, float], reason: str | None) -> None:
+    said = verdict(SOUND | changes, GateSettings())
+    assert said is None if reason is None else said is not None and reason in said
+
+
+def test_every_reason_is_named() -> None:
+    said = verdict(SOUND | {"efficacy": 0.0, "drift_nats": 9.0, "retention": 0.0}, GateSettings())
+    assert said is not None and all(word in said for word in ("efficacy", "drift", "retention"))
+
+
+def test_the_bounds_are_the_settings() -> None:
+    strict = GateSettings(min_efficacy=0.95, max_false_recall=0.0, max_retention_loss=0.0, max_drift_nats=0.01)
+    said = verdict(SOUND, strict)
+    assert said is not None and said.count(";") == 2
+    assert verdict(SOUND | {"efficacy": 0.0}, GateSettings(min_efficacy=0.0)) is None
+
+
+def test_nothing_to_measure_is_nothing_wrong() -> None:
+    assert exactness(tiny_base().model, [], 0) == (1.0, 0.0)
+
+
+def test_exactness_counts_what_the_model_would_say_and_averages_its_distance() -> None:
+    base = tiny_base()
+    own = [
+        TokenizedSentence(sentence.prompt_ids, greedy_ids(base.model, sentence.prompt_ids, 4))
+        for sentence in tokenized()
+    ]
+    sentences = own[:2] + tokenized()[2:]
+    targets = compute_targets(base.model, sentences, [s.prompt_ids for s in sentences], k=16, pad_token_id=0)
+    share, _ = exactness(base.model, targets, 0)
+    assert share == 0.5
+    other = tiny_llama(seed=1)
+    share, kl_nats = exactness(other, targets, 0)
+    assert share == 0.0 and kl_nats == pytest.approx(sum(sentence_kl(other, targets, 0)) / 4, abs=1e-4)
