@@ -37,7 +37,8 @@ class LogUpdater:
             self.log.store_targets(lease, batch.id, [target(number) for number in batch.experience_ids])
             candidate = self.log.add_candidate(lease, batch.id, delta=delta(), weights_hash="h", metrics={})
             number = self.log.admit(lease, candidate.number).number
-            return UpdateReport(version=number, parent=number - 1, admitted=True, num_experiences=len(batch.experience_ids))
+            learned = len(batch.experience_ids)
+            return UpdateReport(version=number, parent=number - 1, admitted=True, num_experiences=learned)
         finally:
             self.log.release_updater_lease(lease)
 
