@@ -1,7 +1,7 @@
 """How well the agent comes to know its house: `python -m benchmarks.demo [--quick] [--json FILE] [--out DIR]`.
 
-Runs the demo once a seed, with its defaults, and puts the summaries together. A seed whose summary lies in `--out` already is
-not run again, so a long run can be interrupted and taken up.
+Runs the demo once a seed, with its defaults, and puts the summaries together. A seed whose summary lies in `--out` already
+is not run again, so a long run can be interrupted and taken up.
 """
 
 import argparse
@@ -70,15 +70,20 @@ def summary_of(folder: Path, plan: DemoPlan, *, plain: bool) -> dict[str, Any]:
     return play(plan, Display(plain=plain))
 
 
+def figure_of(summary: Mapping[str, Any], name: str) -> float | None:
+    """A metric's value for one seed; None where this demo was too short to have it."""
+    if name == "swap_seconds_max":
+        return max(summary["swap_seconds"], default=None)
+    figure: float | None = summary[name]
+    return figure
+
+
 def metrics_of(summaries: Sequence[Mapping[str, Any]]) -> dict[str, Metric]:
     """Every figure that all of the summaries have, in the order of METRICS."""
     found = {}
     for name, reported in METRICS.items():
-        if name == "swap_seconds_max":
-            values = [max(summary["swap_seconds"], default=None) for summary in summaries]
-        else:
-            values = [summary[name] for summary in summaries]
-        if all(value is not None for value in values):
+        values: list[float] = [figure for summary in summaries if (figure := figure_of(summary, name)) is not None]
+        if len(values) == len(summaries):
             found[name] = measured(values, unit=reported.unit, target=reported.target, bounds=reported.bounds)
     return found
 
