@@ -72,6 +72,8 @@ def attach_lora(theta_n: PreTrainedModel, settings: UpdateSettings) -> Any:  # n
     with warnings.catch_warnings():
         # peft asks transformers for it.
         warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
+        # It sets that by itself, layer by layer.
+        warnings.filterwarnings("ignore", message="fan_in_fan_out is set to", category=UserWarning)
         return get_peft_model(student, config)
 
 
@@ -82,9 +84,9 @@ def learned_factors(student: Any) -> dict[str, LowRank]:  # noqa: ANN401
         if isinstance(module, LoraLayer):
             down: Any = module.lora_A["default"]
             up: Any = module.lora_B["default"]
-            factors[f"{name}.weight"] = LowRank(
-                down.weight.detach().float().clone(), (up.weight.detach() * module.scaling["default"]).float()
-            )
+            A, B = down.weight.detach().float().clone(), (up.weight.detach() * module.scaling["default"]).float()
+            # Some models (GPT-2's kind) store a layer as [in, out]; its change is then A^T B^T.
+            factors[f"{name}.weight"] = LowRank(B.T, A.T) if module.fan_in_fan_out else LowRank(A, B)
     return factors
 
 
@@ -150,8 +152,10 @@ def train(
         progress: called with (steps done, most steps).
     """
     rng = random.Random(seed)
-    torch.manual_seed(seed)
-    student = attach_lora(theta_n, settings)
+    # The factors' start is the only use of torch's own chance, and the caller's stream goes on as if there had been none.
+    with torch.random.fork_rng(devices=[theta_n.device] if theta_n.device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        student = attach_lora(theta_n, settings)
     trained = [parameter for parameter in student.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=settings.learning_rate, weight_decay=0.0)
     about = Cycle(sentences.about, settings.batch_about, rng)
@@ -175,6 +179,6 @@ def train(
         if step % CHECK_EVERY == 0 or step == settings.num_steps:
             with torch.inference_mode(), autocast(theta_n.device):
                 held_out_kl = float(group_kl(student, [sentences.held_out], pad_token_id)[0])
-            if held_out_kl < settings.stop_kl_nats:
+            if sentences.held_out and held_out_kl < settings.stop_kl_nats:
                 break
     return TrainingResult(learned_factors(student), step, held_out_kl)
