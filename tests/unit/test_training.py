@@ -1,0 +1,163 @@
+"""Training one update: factors that fold to what the adapted model says, and numbers that hold."""
+
+import copy
+import warnings
+from typing import Any
+
+import pytest
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel
+
+from tests.model_fixtures import QUESTIONS, household_dialogue, tiny_base, tiny_llama, tokenized
+from updater.delta import LowRank
+from updater.fold import add_delta, load_weights, rounded
+from updater.language_model import weights_hash, weights_of
+from updater.sequences import collate, completion_logits
+from updater.settings import UpdateSettings
+from updater.targets import TeacherTargets, compute_targets, sentence_kl
+from updater.training import TrainingSet, attach_lora, learned_factors, rate_at, train
+
+SETTINGS = UpdateSettings(num_steps=10, rank=4, batch_about=3, batch_anchors=4, batch_replay=2)
+NOTE = "I put the red mug in the kitchen drawer."
+
+
+def targets(model: PreTrainedModel, notes: list[str]) -> list[TeacherTargets]:
+    contexts = [household_dialogue().prompt_ids(question, notes) for question in QUESTIONS]
+    return compute_targets(model, tokenized(), contexts, k=16, pad_token_id=0)
+
+
+def sentences(model: PreTrainedModel | None = None) -> TrainingSet:
+    model = model or tiny_base().model
+    about = targets(model, [NOTE])
+    unmoved = targets(model, [])
+    return TrainingSet(about=about[:3], held_out=about[3:], anchors=unmoved[:2], reading_anchors=unmoved[2:], replay=[])
+
+
+def trained(settings: UpdateSettings = SETTINGS, *, seed: int = 0, material: TrainingSet | None = None) -> Any:
+    made = material or sentences()
+    return train(tiny_base().model, made, settings, seed=seed, pad_token_id=0, progress=lambda done, total: None)
+
+
+def folded(model: PreTrainedModel, factors: dict[str, LowRank]) -> PreTrainedModel:
+    weights = weights_of(model)
+    sums = add_delta({name: weight.double() for name, weight in weights.items()}, factors)
+    adapted = copy.deepcopy(model)
+    load_weights(adapted, rounded(sums, weights))
+    return adapted
+
+
+def stirred(student: Any) -> Any:
+    """The student with factors that change something, as after many steps."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, parameter in student.named_parameters():
+            if "lora_B" in name:
+                parameter.copy_(0.1 * torch.randn(parameter.shape, generator=generator))
+    return student
+
+
+def test_an_update_brings_the_student_closer_to_the_teacher_and_leaves_theta_n_alone() -> None:
+    material = sentences()
+    result = trained(UpdateSettings(num_steps=60, rank=8, stop_kl_nats=0.0, learning_rate=2e-2), material=material)
+    before = sentence_kl(tiny_base().model, material.about, 0)
+    after = sentence_kl(folded(tiny_base().model, result.factors), material.about, 0)
+    assert sum(after) < 0.5 * sum(before)
+    assert result.num_steps == 60
+    assert weights_hash(weights_of(tiny_base().model)) == tiny_base().fingerprint
+
+
+def test_extracted_factors_fold_to_the_logits_of_the_adapted_model() -> None:
+    model = tiny_llama(seed=2)
+    student = stirred(attach_lora(model, SETTINGS))
+    batch = collate(tokenized(), 0, torch.device("cpu"))
+    with torch.inference_mode():
+        adapted = completion_logits(student, batch)[batch.mask_BT]
+        served = completion_logits(folded(model, learned_factors(student)), batch)[batch.mask_BT]
+        base = completion_logits(model, batch)[batch.mask_BT]
+    assert (base - adapted).abs().max() > 0.1
+    torch.testing.assert_close(served, adapted, rtol=0, atol=2e-4)
+
+
+def test_weights_stored_the_other_way_round_fold_too() -> None:
+    torch.manual_seed(0)
+    config = GPT2Config(
+        vocab_size=60,
+        n_positions=64,
+        n_embd=16,
+        n_layer=2,
+        n_head=2,
+        initializer_range=0.3,
+        bos_token_id=1,
+        eos_token_id=2,
+    )
+    model = GPT2LMHeadModel(config).train(False).requires_grad_(False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        student = stirred(attach_lora(model, SETTINGS))
+    ids = torch.tensor([[3, 1, 4, 1, 5, 9, 2, 6]])
+    with torch.inference_mode():
+        adapted, base = student(input_ids=ids).logits, model(input_ids=ids).logits
+        served = folded(model, learned_factors(student))(input_ids=ids).logits
+    assert (base - adapted).abs().max() > 0.1
+    torch.testing.assert_close(served, adapted, rtol=0, atol=2e-4)
+
+
+def test_an_update_with_zero_learning_rate_leaves_the_hash_of_the_folded_weights_as_it_was() -> None:
+    # Not a setting that anybody may choose, hence past its check.
+    still = SETTINGS.model_copy(update={"learning_rate": 0.0})
+    model = folded(tiny_base().model, trained(still).factors)
+    assert weights_hash(weights_of(model)) == tiny_base().fingerprint
+
+
+def test_the_same_seed_gives_the_same_factors_and_another_one_others() -> None:
+    first, again, other = trained(seed=1).factors, trained(seed=1).factors, trained(seed=2).factors
+    assert first.keys() == again.keys() == other.keys()
+    for name in first:
+        assert torch.equal(first[name].A, again[name].A) and torch.equal(first[name].B, again[name].B)
+    assert any(not torch.equal(first[name].A, other[name].A) for name in first)
+
+
+def test_training_leaves_the_callers_chance_alone() -> None:
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    trained()
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_every_linear_layer_and_nothing_else_is_changed() -> None:
+    names = trained().factors.keys()
+    layers = [name for name in weights_of(tiny_base().model) if name.endswith("_proj.weight")]
+    assert sorted(names) == sorted(layers)
+
+
+def test_it_stops_when_the_held_out_sentences_are_close_enough() -> None:
+    easy = sentences()._replace(held_out=targets(tiny_base().model, []))
+    result = trained(UpdateSettings(num_steps=40, rank=4, stop_kl_nats=5.0, learning_rate=1e-5), material=easy)
+    assert result.num_steps < 40 and result.held_out_kl_nats < 5.0
+
+
+def test_without_held_out_sentences_it_goes_to_the_end() -> None:
+    result = trained(UpdateSettings(num_steps=20, rank=4), material=sentences()._replace(held_out=[]))
+    assert result.num_steps == 20
+
+
+def test_a_first_update_without_anchors_and_replay_trains_on_the_batch_alone() -> None:
+    material = sentences()._replace(anchors=[], reading_anchors=[], replay=[])
+    result = trained(material=material)
+    assert any(factor.B.abs().max() > 0 for factor in result.factors.values())
+
+
+def test_progress_is_told_step_by_step() -> None:
+    told: list[tuple[int, int]] = []
+    train(tiny_base().model, sentences(), SETTINGS, seed=0, pad_token_id=0, progress=lambda *step: told.append(step))
+    assert told == [(step, 10) for step in range(1, 11)]
+
+
+@pytest.mark.parametrize("num_steps", [1, 4, 40, 200])
+def test_the_learning_rate_warms_up_and_falls_and_never_exceeds_its_peak(num_steps: int) -> None:
+    settings = UpdateSettings(num_steps=num_steps, learning_rate=1e-2)
+    rates = [rate_at(step, settings) for step in range(num_steps)]
+    assert all(0 < rate <= 1e-2 for rate in rates)
+    assert rates[0] == pytest.approx(2.5e-3)
+    assert rates[4:] == sorted(rates[4:], reverse=True)
