@@ -134,13 +134,13 @@ def write_sentences(
 
 
 def with_held_out(sentences: Sequence[Sentence], share: float, rng: random.Random) -> list[Sentence]:
-    """Hold out a share of every experience's sentences of each kind: at least one where there are two or more."""
+    """Hold out a share of every experience's sentences of each kind; of two or more at least one, and never all."""
     groups: dict[tuple[int, str], list[Sentence]] = {}
     for sentence in sentences:
         groups.setdefault((sentence.experience_id, sentence.kind), []).append(sentence)
     split = []
     for group in groups.values():
-        count = max(1, round(share * len(group))) if len(group) > 1 else 0
+        count = min(len(group) - 1, max(1, round(share * len(group))))
         chosen = set(rng.sample(range(len(group)), count))
         split += [sentence._replace(held_out=index in chosen) for index, sentence in enumerate(group)]
     return split
