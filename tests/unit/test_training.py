@@ -15,7 +15,7 @@ from updater.language_model import weights_hash, weights_of
 from updater.sequences import collate, completion_logits
 from updater.settings import UpdateSettings
 from updater.targets import TeacherTargets, compute_targets, sentence_kl
-from updater.training import TrainingSet, attach_lora, learned_factors, rate_at, train
+from updater.training import TrainingResult, TrainingSet, attach_lora, learned_factors, rate_at, train
 
 SETTINGS = UpdateSettings(num_steps=10, rank=4, batch_about=3, batch_anchors=4, batch_replay=2)
 NOTE = "I put the red mug in the kitchen drawer."
@@ -33,7 +33,9 @@ def sentences(model: PreTrainedModel | None = None) -> TrainingSet:
     return TrainingSet(about=about[:3], held_out=about[3:], anchors=unmoved[:2], reading_anchors=unmoved[2:], replay=[])
 
 
-def trained(settings: UpdateSettings = SETTINGS, *, seed: int = 0, material: TrainingSet | None = None) -> Any:
+def trained(
+    settings: UpdateSettings = SETTINGS, *, seed: int = 0, material: TrainingSet | None = None
+) -> TrainingResult:
     made = material or sentences()
     return train(tiny_base().model, made, settings, seed=seed, pad_token_id=0, progress=lambda done, total: None)
 
@@ -46,7 +48,7 @@ def folded(model: PreTrainedModel, factors: dict[str, LowRank]) -> PreTrainedMod
     return adapted
 
 
-def stirred(student: Any) -> Any:
+def stirred(student: Any) -> Any:  # noqa: ANN401 - peft's model has no useful static type
     """The student with factors that change something, as after many steps."""
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
