@@ -1,7 +1,7 @@
 """How well the agent comes to know its house: `python -m benchmarks.demo [--quick] [--json FILE] [--out DIR]`.
 
-Runs the demo once a seed, with its defaults, and puts the summaries together. A seed whose summary lies in `--out` already
-is not run again, so a long run can be interrupted and taken up.
+Runs the demo once a seed, with its defaults, and puts the summaries together. A seed whose summary lies in `--out`
+already is not run again, so a long run can be interrupted and taken up.
 """
 
 import argparse
