@@ -27,6 +27,11 @@ class LowRank(NamedTuple):
     B: Tensor
 
 
+def is_finite(factors: Mapping[str, LowRank]) -> bool:
+    """Whether every value of every factor is finite."""
+    return all(bool(torch.isfinite(factor.A).all() and torch.isfinite(factor.B).all()) for factor in factors.values())
+
+
 def delta_bytes(factors: Mapping[str, LowRank], *, base_fingerprint: str, parent_hash: str) -> bytes:
     """The bytes of a delta file.
 

@@ -40,7 +40,7 @@ def verdict(metrics: dict[str, float], settings: GateSettings) -> str | None:
     """None when a candidate may serve, else the reasons why not.
 
     Args:
-        metrics: `efficacy`, `false_recall`, `num_held_out_near_misses`, `retention`, `retention_before`, `drift_nats`,
+        metrics: `efficacy`, `false_recall`, `num_held_out_near_misses`, `retention`, `reading_kept`, both also as `..._before`, `drift_nats`,
             all finite numbers for a sound candidate.
         settings: the bounds.
     """
@@ -60,6 +60,10 @@ def verdict(metrics: dict[str, float], settings: GateSettings) -> str | None:
     if metrics["retention_before"] - metrics["retention"] > settings.max_retention_loss:
         reasons.append(
             f"retention of replayed sentences fell from {metrics['retention_before']:.2f} to {metrics['retention']:.2f}"
+        )
+    if metrics["reading_kept_before"] - metrics["reading_kept"] > settings.max_reading_loss:
+        reasons.append(
+            f"reading from the prompt fell from {metrics['reading_kept_before']:.2f} to {metrics['reading_kept']:.2f}"
         )
     if metrics["drift_nats"] > settings.max_drift_nats:
         reasons.append(f"drift on anchors {metrics['drift_nats']:.3f} nats is above {settings.max_drift_nats}")

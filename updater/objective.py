@@ -63,8 +63,8 @@ def forward_kl(student_logits_BTV: Tensor, teacher_logprobs_BTK: Tensor, teacher
     return kept_kl_BT + tail_BT * (tail_BT.log() - log_student_tail_BT)
 
 
-def sentence_mean(kl_BT: Tensor, mask_BT: Tensor) -> Tensor:
-    """Mean over a sentence's completion tokens, then mean over sentences, in nats.
+def sentence_means(kl_BT: Tensor, mask_BT: Tensor) -> Tensor:
+    """Mean over every sentence's completion tokens, in nats: [B].
 
     Args:
         kl_BT: per-position values.
@@ -76,7 +76,12 @@ def sentence_mean(kl_BT: Tensor, mask_BT: Tensor) -> Tensor:
     tokens_B = mask_BT.sum(-1)
     if mask_BT.shape[0] == 0 or bool((tokens_B == 0).any()):
         raise EmptyMask(
-            f"{int((tokens_B == 0).sum())} of {mask_BT.shape[0]} sentences have no completion token; drop empty "
-            "completions before training."
+            f"{int((tokens_B == 0).sum())} of {mask_BT.shape[0]} sentences have no completion token; "
+            "drop empty completions before training."
         )
-    return (torch.where(mask_BT, kl_BT, 0.0).sum(-1) / tokens_B).mean()
+    return torch.where(mask_BT, kl_BT, 0.0).sum(-1) / tokens_B
+
+
+def sentence_mean(kl_BT: Tensor, mask_BT: Tensor) -> Tensor:
+    """Mean over a sentence's completion tokens, then mean over sentences, in nats. Raises as `sentence_means` does."""
+    return sentence_means(kl_BT, mask_BT).mean()

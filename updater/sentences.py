@@ -9,6 +9,7 @@ question is: one that the experience answers (a target sentence) or one that it 
 
 import random
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
@@ -129,8 +130,33 @@ def write_sentences(
             written.num_with_history += 1
             continue
         written.sentences.append(Sentence(experience.id, kind, (experience.text,), question, answer, " ".join(words)))
+    written.sentences = consistent(written.sentences)
     written.sentences = with_held_out(written.sentences, settings.held_out_share, random.Random(seed))
     return written
+
+
+def consistent(sentences: Sequence[Sentence]) -> list[Sentence]:
+    """Drop what the teacher says against itself.
+
+    Where most phrasings of one question get the same answer, the others are misreadings. And a near miss about the very
+    subject that the batch's questions are about is one too: the teacher failed to read the answer that is there.
+    """
+    answers: dict[tuple[int, str], Counter[str]] = {}
+    for sentence in sentences:
+        if sentence.kind == "question":
+            answers.setdefault((sentence.experience_id, sentence.subject), Counter())[sentence.completion] += 1
+    asked = {subject for _, subject in answers}
+    kept = []
+    for sentence in sentences:
+        if sentence.kind == "near_miss":
+            if sentence.subject not in asked:
+                kept.append(sentence)
+            continue
+        counts = answers[sentence.experience_id, sentence.subject]
+        best, times = counts.most_common(1)[0]
+        if sentence.completion == best or 2 * times <= counts.total():
+            kept.append(sentence)
+    return kept
 
 
 def with_held_out(sentences: Sequence[Sentence], share: float, rng: random.Random) -> list[Sentence]:

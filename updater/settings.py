@@ -42,6 +42,9 @@ class UpdateSettings(BaseModel):
     batch_replay: int = Field(default=32, ge=0, description="Replayed sentences a step.")
     rank: int = Field(default=32, ge=1, description="Rank of the LoRA factors.")
     learning_rate: float = Field(default=4e-3, gt=0, description="Peak learning rate of AdamW on the LoRA factors.")
+    up_rate_ratio: float = Field(
+        default=1.0, gt=0, description="Learning rate of B over that of A (LoRA+, arXiv 2402.12354)."
+    )
     anchor_weight: float = Field(default=1.0, ge=0, description="lambda_anchor in the objective.")
     replay_weight: float = Field(default=1.0, ge=0, description="lambda_replay in the objective.")
     stop_kl_nats: float = Field(
@@ -66,7 +69,10 @@ class GateSettings(BaseModel):
         description="Largest share of held-out near misses answered otherwise than the teacher would, one forgiven.",
     )
     max_retention_loss: float = Field(
-        default=0.2, description="Largest fall of the share of replayed sentences that are exact."
+        default=0.2, description="Largest fall of the share of earlier held-out sentences that are exact."
+    )
+    max_reading_loss: float = Field(
+        default=0.25, description="Largest fall of the share of right answers read from notes in the prompt."
     )
     max_drift_nats: float = Field(
         default=0.25, description="Largest mean KL (nats a token) on anchors against the base model."

@@ -19,7 +19,7 @@ from peft.tuners.lora import LoraLayer
 from transformers import PreTrainedModel
 
 from updater.delta import LowRank
-from updater.objective import sentence_mean
+from updater.objective import sentence_means
 from updater.settings import UpdateSettings
 from updater.targets import TeacherTargets, kl_per_position
 
@@ -45,19 +45,35 @@ class TrainingResult(NamedTuple):
     held_out_kl_nats: float
 
 
-class Cycle:
-    """Minibatches without end: every item once, in random order, before any comes again."""
+class Sampler:
+    """Minibatches without end, half of them in turn and half by difficulty.
+
+    The turn takes every item once, in random order, before any comes again. The other half are the items whose last
+    known KL is highest: most sentences are soon right, and steps spent on them teach nothing.
+    """
 
     def __init__(self, items: Sequence[TeacherTargets], size: int, rng: random.Random) -> None:
         self._items, self._size, self._rng = list(items), min(size, len(items)), rng
-        self._queue: list[TeacherTargets] = []
+        self._last_kl = [0.0] * len(items)
+        self._queue: list[int] = []
+        self._taken: list[int] = []
 
     def take(self) -> list[TeacherTargets]:
         """The next minibatch; empty when there is nothing to draw from."""
-        while len(self._queue) < self._size:
-            self._queue += self._rng.sample(self._items, len(self._items))
-        taken, self._queue = self._queue[: self._size], self._queue[self._size :]
-        return taken
+        hardest = sorted(range(len(self._items)), key=lambda index: -self._last_kl[index])[: self._size // 2]
+        self._taken = [index for index in hardest if self._last_kl[index] > 0]
+        while len(self._taken) < self._size:
+            if not self._queue:
+                self._queue = self._rng.sample(range(len(self._items)), len(self._items))
+            index = self._queue.pop()
+            if index not in self._taken:
+                self._taken.append(index)
+        return [self._items[index] for index in self._taken]
+
+    def note(self, kl_nats: Sequence[float]) -> None:
+        """Remember how far off the sentences of the last minibatch were."""
+        for index, value in zip(self._taken, kl_nats, strict=True):
+            self._last_kl[index] = value
 
 
 def attach_lora(theta_n: PreTrainedModel, settings: UpdateSettings) -> Any:  # noqa: ANN401 - peft's model has no useful static type
@@ -90,19 +106,17 @@ def learned_factors(student: Any) -> dict[str, LowRank]:  # noqa: ANN401
     return factors
 
 
-def group_kl(model: Any, groups: Sequence[Sequence[TeacherTargets]], pad_token_id: int) -> list[torch.Tensor]:  # noqa: ANN401
-    """Mean KL in nats of each group of sentences, from one forward pass over all of them. Zero for an empty group."""
-    together = [target for group in groups for target in group]
-    zero = torch.zeros((), device=model.device)
-    if not together:
-        return [zero for _ in groups]
-    kl_BT, batch, _ = kl_per_position(model, together, pad_token_id)
-    means, start = [], 0
-    for group in groups:
-        rows = slice(start, start + len(group))
-        means.append(sentence_mean(kl_BT[rows], batch.mask_BT[rows]) if group else zero)
-        start += len(group)
-    return means
+def kl_of_each(model: Any, sentences: Sequence[TeacherTargets], pad_token_id: int) -> torch.Tensor:  # noqa: ANN401
+    """Every sentence's mean KL in nats a token, with gradient: [B]. Empty without sentences."""
+    if not sentences:
+        return torch.zeros(0, device=model.device)
+    kl_BT, batch, _ = kl_per_position(model, sentences, pad_token_id)
+    return sentence_means(kl_BT, batch.mask_BT)
+
+
+def mean_or_zero(kl_B: torch.Tensor) -> torch.Tensor:
+    """The mean over sentences; zero where there are none, such as replay in a first update."""
+    return kl_B.mean() if len(kl_B) else kl_B.sum()
 
 
 def autocast(device: torch.device) -> AbstractContextManager[object]:
@@ -156,29 +170,38 @@ def train(
     with torch.random.fork_rng(devices=[theta_n.device] if theta_n.device.type == "cuda" else []):
         torch.manual_seed(seed)
         student = attach_lora(theta_n, settings)
-    trained = [parameter for parameter in student.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=settings.learning_rate, weight_decay=0.0)
-    about = Cycle(sentences.about, settings.batch_about, rng)
-    anchors = Cycle(sentences.anchors, settings.batch_anchors, rng)
-    reading = Cycle(sentences.reading_anchors, max(1, settings.batch_anchors // 4), rng)
-    replay = Cycle(sentences.replay, settings.batch_replay, rng)
+    down = [parameter for name, parameter in student.named_parameters() if "lora_A" in name]
+    up = [parameter for name, parameter in student.named_parameters() if "lora_B" in name]
+    trained = [*down, *up]
+    groups = [{"params": down, "rate_ratio": 1.0}, {"params": up, "rate_ratio": settings.up_rate_ratio}]
+    optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, weight_decay=0.0)
+    about = Sampler(sentences.about, settings.batch_about, rng)
+    anchors = Sampler(sentences.anchors, settings.batch_anchors, rng)
+    reading = Sampler(sentences.reading_anchors, max(1, settings.batch_anchors // 4), rng)
+    replay = Sampler(sentences.replay, settings.batch_replay, rng)
     held_out_kl, step = float("inf"), 0
     while step < settings.num_steps:
         for group in optimizer.param_groups:
-            group["lr"] = rate_at(step, settings)
+            group["lr"] = rate_at(step, settings) * group["rate_ratio"]
+        minibatches = [sampler.take() for sampler in (about, anchors, replay)]
         with autocast(theta_n.device):
-            terms = group_kl(student, [about.take(), anchors.take(), replay.take()], pad_token_id)
-            (reading_kl,) = group_kl(student, [reading.take()], pad_token_id)
-        loss = terms[0] + settings.anchor_weight * (terms[1] + reading_kl) / 2 + settings.replay_weight * terms[2]
+            # One pass for the three kinds of short prompts; those with notes to read are longer and go alone.
+            together = kl_of_each(student, [sentence for part in minibatches for sentence in part], pad_token_id)
+            reading_kl = kl_of_each(student, reading.take(), pad_token_id)
+        about_kl, anchor_kl, replay_kl = together.split([len(part) for part in minibatches])
+        loss = mean_or_zero(about_kl) + settings.replay_weight * mean_or_zero(replay_kl)
+        loss = loss + settings.anchor_weight * (mean_or_zero(anchor_kl) + mean_or_zero(reading_kl)) / 2
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
+        for sampler, kl_B in ((about, about_kl), (anchors, anchor_kl), (replay, replay_kl), (reading, reading_kl)):
+            sampler.note(kl_B.tolist())
         step += 1
         progress(step, settings.num_steps)
         if step % CHECK_EVERY == 0 or step == settings.num_steps:
             with torch.inference_mode(), autocast(theta_n.device):
-                held_out_kl = float(group_kl(student, [sentences.held_out], pad_token_id)[0])
+                held_out_kl = float(mean_or_zero(kl_of_each(student, sentences.held_out, pad_token_id)))
             if sentences.held_out and held_out_kl < settings.stop_kl_nats:
                 break
     return TrainingResult(learned_factors(student), step, held_out_kl)

@@ -10,7 +10,7 @@ admit in one transaction.
 
 import copy
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -18,9 +18,9 @@ from transformers import PreTrainedModel
 
 from memory_log.blobs import BlobStore
 from memory_log.log import MemoryLog
-from memory_log.records import Batch, DeltaRef, Experience, NewTarget, UpdaterLease, Version
+from memory_log.records import Batch, DeltaRef, Experience, NewTarget, StoredTarget, UpdaterLease, Version
 from updater.anchors import Anchor, AnchorSource
-from updater.delta import LowRank, delta_bytes
+from updater.delta import LowRank, delta_bytes, is_finite
 from updater.fold import VersionWeights, add_delta, load_weights
 from updater.gate import exactness, verdict
 from updater.language_model import LanguageModel, weights_hash
@@ -38,6 +38,7 @@ Progress = Callable[[str, int, int], None]
 SEED_STRIDE = 1_000_003
 NUM_GATE_ANCHORS = 40
 NUM_GATE_REPLAY = 64
+NOT_FINITE = "training ended in values that are not finite; lower the learning rate"
 NO_CONTEXT_GAIN = (
     "no context gain: with the experience in its prompt the model answers no question that it could not answer without"
 )
@@ -55,6 +56,8 @@ class Material:
     anchors: list[TeacherTargets]
     reading_anchors: list[TeacherTargets]
     replay: list[TeacherTargets]
+    watched_replay: list[TeacherTargets]
+    """Held-out sentences of earlier batches: the gate's view of retention."""
     superseded: dict[int, int]
 
     def of(self, *, held_out: bool, kind: str | None = None) -> list[TeacherTargets]:
@@ -152,19 +155,24 @@ class Updater:
         sums = self.versions.sums(lease.lineage, parent.number)
         load_weights(self._theta_n, self.versions.fold(sums))
         before = self._measure(material)
-        trained = self._train(material, seed, progress)
+        trained = self._train(material, seed, progress, lease)
         self._renew(lease)
 
         progress("gate", 0, 1)
+        if not is_finite(trained.factors):
+            return report.model_copy(update={"reason": NOT_FINITE, "seconds": time.monotonic() - started}), set()
         folded = self.versions.fold(add_delta(sums, trained.factors))
         load_weights(self._theta_n, folded)
-        metrics = self._measure(material) | {"retention_before": before["retention"]}
+        candidate = self._candidate(lease, batch, parent, trained.factors, folded)
+        metrics = self._measure(material) | {f"{name}_before": before[name] for name in ("retention", "reading_kept")}
         metrics["seconds_to_gate"] = time.monotonic() - started
-        reason = verdict(metrics, self.gate)
         report = _measured_report(report, material, before, metrics, trained)
+        reason = verdict(metrics, self.gate)
         if reason is None:
-            version = self._commit(lease, batch, parent, trained.factors, folded, report, material.superseded)
-            report = report.model_copy(update={"admitted": True, "version": version.number})
+            self.log.admit(lease, candidate.number, metrics=report.metrics, superseded=material.superseded)
+            report = report.model_copy(update={"admitted": True, "version": candidate.number})
+        else:
+            self.log.reject(lease, candidate.number, reason)
         progress("gate", 1, 1)
         return report.model_copy(update={"reason": reason, "seconds": time.monotonic() - started}), set()
 
@@ -208,16 +216,14 @@ class Updater:
             for anchor in self.anchors(self.settings.num_anchors, seed)
             if not self._is_known(lineage, anchor.words)
         ]
-        stored = (
-            self.log.replay_targets(lineage, limit=self.settings.num_replay, seed=seed)
-            if self.settings.num_replay
-            else []
-        )
+        replay = self.log.replay_targets(lineage, limit=self.settings.num_replay, seed=seed)
+        watched = self.log.held_out_targets(lineage, limit=NUM_GATE_REPLAY, seed=seed)
         return Material(
             about=[(sentence, target) for sentence, target in informative if sentence in still_true],
             anchors=self._anchor_targets([anchor for anchor in anchors if not anchor.notes]),
             reading_anchors=self._anchor_targets([anchor for anchor in anchors if anchor.notes]),
-            replay=[TeacherTargets.from_bytes(target.payload) for target in stored if target.id not in superseded],
+            replay=_payloads(replay, superseded),
+            watched_replay=_payloads(watched, superseded),
             superseded=superseded,
         )
 
@@ -259,7 +265,7 @@ class Updater:
             self.base.model, sentences, contexts, k=self.settings.kept_tokens, pad_token_id=self._pad
         )
 
-    def _train(self, material: Material, seed: int, progress: Progress) -> TrainingResult:
+    def _train(self, material: Material, seed: int, progress: Progress, lease: UpdaterLease) -> TrainingResult:
         sentences = TrainingSet(
             about=material.of(held_out=False),
             held_out=material.of(held_out=True),
@@ -267,14 +273,16 @@ class Updater:
             reading_anchors=material.reading_anchors[NUM_GATE_ANCHORS // 2 :],
             replay=material.replay,
         )
-        return train(
-            self._theta_n,
-            sentences,
-            self.settings,
-            seed=seed,
-            pad_token_id=self._pad,
-            progress=lambda done, total: progress("training", done, total),
-        )
+        renewed = time.monotonic()
+
+        def stepped(done: int, total: int) -> None:
+            nonlocal renewed
+            progress("training", done, total)
+            if time.monotonic() - renewed > self.settings.lease_seconds / 4:
+                self._renew(lease)
+                renewed = time.monotonic()
+
+        return train(self._theta_n, sentences, self.settings, seed=seed, pad_token_id=self._pad, progress=stepped)
 
     def _measure(self, material: Material) -> dict[str, float]:
         """What the gate looks at, for the weights that theta_n's copy holds now."""
@@ -282,7 +290,7 @@ class Updater:
         efficacy, kl_nats = exactness(model, material.of(held_out=True, kind="question"), pad)
         near_misses = material.of(held_out=True, kind="near_miss")
         unfooled, _ = exactness(model, near_misses, pad)
-        retention, _ = exactness(model, material.replay[:NUM_GATE_REPLAY], pad)
+        retention, _ = exactness(model, material.watched_replay, pad)
         _, drift_nats = exactness(model, material.anchors[:NUM_GATE_ANCHORS], pad)
         reading_kept, _ = exactness(model, material.reading_anchors[: NUM_GATE_ANCHORS // 2], pad)
         return {
@@ -295,26 +303,16 @@ class Updater:
             "reading_kept": reading_kept,
         }
 
-    def _commit(
-        self,
-        lease: UpdaterLease,
-        batch: Batch,
-        parent: Version,
-        factors: dict[str, LowRank],
-        folded: dict[str, Tensor],
-        report: UpdateReport,
-        superseded: dict[int, int],
+    def _candidate(
+        self, lease: UpdaterLease, batch: Batch, parent: Version, factors: dict[str, LowRank], folded: dict[str, Tensor]
     ) -> Version:
-        """Write the delta file durably; insert the candidate; then one transaction admits it and moves the head."""
+        """Write the delta aside, sync and rename it, then insert the candidate that names it."""
         parent_hash = parent.weights_hash or self.base.fingerprint
         content = delta_bytes(factors, base_fingerprint=self.base.fingerprint, parent_hash=parent_hash)
         name = f"{lease.lineage}/batch-{batch.id}-fence-{lease.fence}.safetensors"
         sha256, num_bytes = self.blobs.put(name, content)
         delta = DeltaRef(path=name, sha256=sha256, kind="lowrank", num_bytes=num_bytes)
-        candidate = self.log.add_candidate(
-            lease, batch.id, delta=delta, weights_hash=weights_hash(folded), metrics=report.metrics
-        )
-        return self.log.admit(lease, candidate.number, superseded=superseded)
+        return self.log.add_candidate(lease, batch.id, delta=delta, weights_hash=weights_hash(folded), metrics={})
 
 
 def _parts(ids: tuple[int, ...], suspects: set[int]) -> list[tuple[int, ...]]:
@@ -323,6 +321,10 @@ def _parts(ids: tuple[int, ...], suspects: set[int]) -> list[tuple[int, ...]]:
     if suspects and (rest or len(suspects) > 1):
         return [*([rest] if rest else []), *((suspect,) for suspect in sorted(suspects))]
     return [ids[: len(ids) // 2], ids[len(ids) // 2 :]]
+
+
+def _payloads(stored: Sequence[StoredTarget], superseded: Mapping[int, int]) -> list[TeacherTargets]:
+    return [TeacherTargets.from_bytes(target.payload) for target in stored if target.id not in superseded]
 
 
 def _as_records(experiences: Sequence[Experience], material: Material) -> list[NewTarget]:
