@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 import ray
+from ray._private import ray_constants
 from ray.exceptions import GetTimeoutError, RayActorError
 from torch import Tensor
 
@@ -260,6 +261,9 @@ def _start_ray() -> bool:
         return False
     for name, value in RAY_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    # Ray's only switch for staying on loopback, off macOS and Windows; it is otherwise read when Ray is imported, which
+    # would bind the choice of a program that joins a cluster later. Child processes are told the address.
+    ray_constants.ENABLE_RAY_CLUSTER = False
     logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)  # it says that its token is in use
     ray.init(
         address="local", include_dashboard=False, log_to_driver=False, configure_logging=False,

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.timeout(600)
 MODEL = os.environ.get("SELFPARAM_TEST_MODEL")
 """Another base model than the embedded one, for trying a new one."""
 
+LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F"}
 REQUIRED = (
     "model", "seed", "num_updates", "num_experiences", "ceiling", "floor", "efficacy", "retention", "false_recall",
     "num_requests", "num_failed_requests", "num_mixed_version_answers", "update_seconds", "swap_seconds",
@@ -77,6 +78,14 @@ def demo(tmp_path: Path) -> Iterator[RunningDemo]:
     running.process.communicate()
 
 
+def listening_addresses(pid: int) -> set[str]:
+    """The addresses, as the kernel writes them, on which a process listens."""
+    opened = {os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir() if link.is_symlink()}
+    tables = [Path(f"/proc/{pid}/net/{name}").read_text().splitlines()[1:] for name in ("tcp", "tcp6")]
+    rows = [line.split() for table in tables for line in table]
+    return {row[1].split(":")[0] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in opened}
+
+
 def assert_nothing_was_lost(demo: RunningDemo, num_experiences: int = 4) -> None:
     with Home.open(demo.out / "home", create=False).open_log() as log:
         counts = log.count_by_state("default")
@@ -121,6 +130,9 @@ def test_killing_the_update_worker_and_the_serving_actor_stops_nothing(demo: Run
 
 def test_ctrl_c_ends_a_demo_cleanly(demo: RunningDemo) -> None:
     demo.read_until("has woken")
+    for pid in (demo.process.pid, *(pids[0] for pids in demo.pids.values())):
+        heard = listening_addresses(pid)
+        assert heard and heard <= LOOPBACK, "nothing listens to other computers"
     demo.process.send_signal(signal.SIGINT)
     assert demo.finish() == 130, demo.errors
     assert "nothing that was acknowledged is lost" in demo.errors and "Traceback" not in demo.errors
