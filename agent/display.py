@@ -49,12 +49,14 @@ class Display:
 
     Args:
         plain: lines even on a terminal.
+        console: where to; None is standard output.
     """
 
-    def __init__(self, *, plain: bool) -> None:
+    def __init__(self, *, plain: bool, console: Console | None = None) -> None:
         # A pipe has no width of its own, and its lines are not to be broken.
         is_piped = not sys.stdout.isatty()
-        self.console = Console(highlight=False, width=PIPED_WIDTH if is_piped else None, soft_wrap=is_piped)
+        width = PIPED_WIDTH if is_piped else None
+        self.console = console or Console(highlight=False, width=width, soft_wrap=is_piped)
         self.is_live = not plain and self.console.is_terminal
         self._lock = threading.Lock()
         self._shown = Shown()
