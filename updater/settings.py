@@ -29,6 +29,11 @@ class UpdateSettings(BaseModel):
     min_gain_nats: float = Field(
         default=0.2, ge=0, description="Least context gain (nats a token) of a question worth learning."
     )
+    min_questions: int = Field(
+        default=3,
+        ge=1,
+        description="Least questions worth learning about an experience; one with fewer counts as not understood.",
+    )
     kept_tokens: int = Field(
         default=32, ge=1, description="Teacher tokens kept at each position; the rest is one tail bucket."
     )

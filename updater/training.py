@@ -166,7 +166,7 @@ def train(
         progress: called with (steps done, most steps).
     """
     rng = random.Random(seed)
-    # The factors' start is the only use of torch's own chance, and the caller's stream goes on as if there had been none.
+    # Only the factors' start uses torch's own chance; the caller's stream goes on as if it had not.
     with torch.random.fork_rng(devices=[theta_n.device] if theta_n.device.type == "cuda" else []):
         torch.manual_seed(seed)
         student = attach_lora(theta_n, settings)

@@ -10,6 +10,7 @@ admit in one transaction.
 
 import copy
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -40,7 +41,7 @@ NUM_GATE_ANCHORS = 40
 NUM_GATE_REPLAY = 64
 NOT_FINITE = "training ended in values that are not finite; lower the learning rate"
 NO_CONTEXT_GAIN = (
-    "no context gain: with the experience in its prompt the model answers no question that it could not answer without"
+    "no context gain: with the experience in its prompt the model answers too few questions that it could not without"
 )
 
 
@@ -143,9 +144,8 @@ class Updater:
         written = self._write(lease.lineage, experiences, seed)
         progress("teacher targets", 0, 1)
         informative = self._informative(written.sentences)
-        unread = {e.id for e in experiences} - {
-            sentence.experience_id for sentence, _ in informative if sentence.kind == "question"
-        }
+        num_questions = Counter(sentence.experience_id for sentence, _ in informative if sentence.kind == "question")
+        unread = {e.id for e in experiences if num_questions[e.id] < self.settings.min_questions}
         if unread:
             return report.model_copy(update={"reason": NO_CONTEXT_GAIN, "seconds": time.monotonic() - started}), unread
         material = self._material(lease.lineage, experiences, informative, seed)

@@ -16,7 +16,8 @@ SOUND = {
     "retention": 0.9,
     "retention_before": 0.95,
     "drift_nats": 0.05,
-    "reading_kept": 1.0,
+    "reading_kept": 0.9,
+    "reading_kept_before": 1.0,
 }
 NAN, INF = float("nan"), float("inf")
 
@@ -35,6 +36,8 @@ NAN, INF = float("nan"), float("inf")
         ({"retention": 0.75}, None),
         ({"retention": 0.7}, "from 0.95 to 0.70"),
         ({"retention": 1.0, "retention_before": 0.0}, None),
+        ({"reading_kept": 0.75}, None),
+        ({"reading_kept": 0.7}, "from 1.00 to 0.70"),
         ({"drift_nats": 0.25}, None),
         ({"drift_nats": 0.26}, "drift"),
         ({"kl_nats": NAN}, "not finite"),
