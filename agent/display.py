@@ -18,8 +18,9 @@ from rich.table import Table
 
 from agent.demo_measures import UpdateRow
 
-QUESTIONS_SHOWN: Final = 10
+QUESTIONS_SHOWN: Final = 8
 EVENTS_SHOWN: Final = 6
+QUEUE_STATES: Final = ("pending", "leased", "learned")  # shown at 0 too
 PIPED_WIDTH: Final = 120
 UPDATE_HEADINGS: Final = (
     "update", "version", "experiences", "sentences", "efficacy", "retention", "KL before", "KL after", "seconds",
@@ -101,7 +102,8 @@ class Display:
     def _render(self) -> RenderableType:
         with self._lock:
             shown = Shown(**vars(self._shown))
-        queue = "   ".join(f"{state} {count}" for state, count in shown.counts.items() if count or state != "dead")
+        counts = shown.counts.items()
+        queue = "   ".join(f"{state} {count}" for state, count in counts if count or state in QUEUE_STATES)
         work = f"{shown.stage} {shown.num_done}/{shown.num_total}" if shown.stage else "waiting"
         head = Table.grid(padding=(0, 3))
         head.add_row("experiences", escape(queue))
@@ -109,7 +111,7 @@ class Display:
         head.add_row("serving", f"version {shown.version}   {shown.num_requests} answers, {shown.num_failed} failed")
         answers = Table(expand=True, box=None, header_style="dim")
         for heading in ("asked", "at first", "now"):
-            answers.add_column(heading, ratio=1, no_wrap=True, overflow="ellipsis")
+            answers.add_column(heading, ratio=1, overflow="fold")
         for question, (at_first, now, is_right) in shown.answers.items():
             color = "green" if is_right else "yellow"
             answers.add_row(escape(question), f"[dim]{escape(at_first)}[/]", f"[{color}]{escape(now)}[/]")
