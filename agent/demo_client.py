@@ -6,6 +6,7 @@ answers are right, displays.
 
 import random
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -19,8 +20,9 @@ from memory_log.errors import SelfParamError
 from updater.dialogue import Dialogue
 
 NUM_CLIENTS: Final = 4
-LONGEST_PAUSE_SECONDS: Final = 0.8  # the update needs the cores more than the clients do
+LONGEST_PAUSE_SECONDS: Final = 2.0  # the update needs the cores more than the clients do
 ASKED_AT_ONCE: Final = 32
+GLANCE_SECONDS: Final = 0.05
 
 
 class Reply(NamedTuple):
@@ -168,4 +170,10 @@ class Clients:
                     self._heard(self._desk.ask([question])[0])
                 except SelfParamError:
                     continue  # noted as failed by the desk; a client goes on asking
-            self._stop.wait(0 if question is not None and self._hurry() else rng.uniform(0, LONGEST_PAUSE_SECONDS))
+            self._pause(rng.uniform(0, LONGEST_PAUSE_SECONDS))
+
+    def _pause(self, seconds: float) -> None:
+        """Wait, but no longer than until there is a reason to hurry."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and not self._hurry() and not self._stop.wait(GLANCE_SECONDS):
+            pass

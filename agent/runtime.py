@@ -38,9 +38,13 @@ RETRY_PAUSE_SECONDS: Final = 0.2
 MOST_THREADS: Final = 8  # the embedded model's matrices are too small for more
 OBJECT_STORE_BYTES: Final = 128 * 2**20  # only prompts, answers and figures pass through it
 
-# Set before Ray starts, unless the user has: no reports to anybody, and Ray's coming default about GPUs, without which
-# it warns.
-RAY_ENVIRONMENT: Final = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+# Set before Ray starts, unless the user has: no reports to anybody; no lower priority than the user's other programs,
+# under which an update would starve (Ray's own default is 15); Ray's coming default about GPUs, without which it warns.
+RAY_ENVIRONMENT: Final = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_worker_niceness": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
 
 
 class ServingUnavailable(SelfParamError, RuntimeError):
