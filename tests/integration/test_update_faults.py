@@ -1,5 +1,6 @@
-"""Updates that are interrupted, poisoned, overtaken or killed: the head and what waits stay as they were, or move on whole."""
+"""Updates that are interrupted, poisoned, overtaken or killed: head and queue stay as they were, or move on whole."""
 
+import contextlib
 import subprocess
 import sys
 import time
@@ -11,9 +12,9 @@ import pytest
 from agent.home import Home
 from agent.memory import AgentMemory
 from memory_log.errors import LeaseLost, LineageBusy
-from memory_log.records import ExperienceState
+from memory_log.records import ExperienceState, VersionState
 from tests.model_fixtures import LEARNER
-from updater.settings import UpdateSettings
+from updater.settings import GateSettings, UpdateSettings
 
 pytestmark = pytest.mark.skipif(
     not (LEARNER / "model.safetensors").is_file(), reason=f"{LEARNER} holds no weights to learn with"
@@ -25,6 +26,8 @@ MUG, MIRA = "I put the red mug in the kitchen drawer.", "Mira's favourite drink 
 SHORT = UpdateSettings(
     questions_per_experience=8, near_misses_per_experience=4, min_samples=8, num_steps=4, num_anchors=12, rank=4
 )
+# For updates whose quality does not matter.
+LENIENT = GateSettings(min_efficacy=0.0, max_false_recall=1.0, max_reading_loss=1.0, max_drift_nats=10.0)
 
 
 @pytest.fixture
@@ -60,10 +63,11 @@ def interrupt() -> None:
 
 
 def assert_untouched(memory: AgentMemory, *, num_pending: int = 2) -> None:
-    """The head is the base, everything waits, no delta file was left, and the lineage is free."""
+    """The head is the base, everything waits, no version counts, nothing is replayed, and the lineage is free."""
     assert memory.log.head("default").number == 0
     assert memory.log.count_by_state("default")[ExperienceState.PENDING] == num_pending
-    assert not [path for path in (memory.home.path / "blobs").rglob("*") if path.is_file()]
+    assert all(version.state is VersionState.REJECTED for version in memory.versions()[1:])
+    assert memory.log.referenced_blobs() == set()
     assert memory.log.replay_targets("default", limit=10, seed=0) == []
     memory.log.release_updater_lease(memory.log.acquire_updater_lease("default", owner="next", lease_seconds=60))
 
@@ -80,6 +84,16 @@ def test_an_interrupt_leaves_the_experiences_waiting_and_the_head_where_it_was(
     assert [one.attempts for one in memory.log.experiences("default")] == [0, 0]
 
 
+def test_an_interrupt_after_the_head_has_moved_loses_nothing(home: Path) -> None:
+    with AgentMemory.open(home, model=str(LEARNER), device="cpu", settings=SHORT, gate=LENIENT) as memory:
+        memory.tell(MUG)
+        with pytest.raises(KeyboardInterrupt):
+            memory.update(progress=stop_at("gate", 1, interrupt))
+        assert memory.log.head("default").number == 1
+        assert memory.log.experiences("default")[0].learned_in == 1
+        assert memory.ask("Where is the red mug?").version == 1
+
+
 @pytest.mark.parametrize("learning_rate", [50.0, 1e30])
 def test_a_poisoned_update_is_rejected_by_the_gate_and_never_moves_the_head(home: Path, learning_rate: float) -> None:
     poison = SHORT.model_copy(update={"learning_rate": learning_rate})
@@ -88,8 +102,7 @@ def test_a_poisoned_update_is_rejected_by_the_gate_and_never_moves_the_head(home
         report = memory.update()
         assert not report.admitted and report.version is None and report.num_refused == 2
         assert memory.log.head("default").number == 0
-        assert all(version.number == 0 for version in memory.versions())
-        assert not [path for path in (home / "blobs").rglob("*") if path.is_file()]
+        assert all(version.state is VersionState.REJECTED for version in memory.versions()[1:])
         refused = memory.log.experiences("default", state=ExperienceState.REFUSED)
         assert len(refused) == 2 and all(one.reason and one.reason in (report.reason or "") for one in refused)
         assert memory.ask("Where is the red mug?") == before
@@ -129,23 +142,23 @@ with AgentMemory.open(sys.argv[1], device="cpu", settings=UpdateSettings(lease_s
 
 
 def test_after_kill_9_in_mid_update_another_process_learns_the_batch_once_the_lease_has_expired(home: Path) -> None:
-    with told(home, UpdateSettings(), MUG) as memory:
+    with AgentMemory.open(home, model=str(LEARNER), device="cpu", settings=SHORT, gate=LENIENT) as memory:
+        memory.tell(MUG)
         memory.versions()
-        lease_seconds = 4.0
-        words = [sys.executable, "-c", UPDATER, str(home), str(lease_seconds)]
+        words = [sys.executable, "-c", UPDATER, str(home), "15"]
         with subprocess.Popen(words, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as killed:
             assert killed.stdout is not None
             assert any(line.startswith("training 1 ") for line in killed.stdout), "it ended before it trained"
             killed.kill()
-        died = time.monotonic()
         assert memory.log.count_by_state("default")[ExperienceState.LEASED] == 1
         with pytest.raises(LineageBusy):
             memory.update()
-        time.sleep(max(0.0, died + lease_seconds + 0.1 - time.monotonic()))
-        report = memory.update()
-        assert (report.admitted, report.version) == (True, 1)
+        report, deadline = None, time.monotonic() + 30
+        while report is None and time.monotonic() < deadline:
+            with contextlib.suppress(LineageBusy):
+                report = memory.update()
+            time.sleep(0.2)
+        assert report is not None and (report.admitted, report.version) == (True, 1)
         learned = memory.log.experiences("default")[0]
         assert (learned.state, learned.learned_in, learned.attempts) == (ExperienceState.LEARNED, 1, 1)
-        assert memory.ask("Have you seen the red mug?").text == "the red mug is in the kitchen drawer"
-        batches = [memory.log.batch(number) for number in (1, 2)]
-        assert [batch.state for batch in batches] == ["abandoned", "committed"]
+        assert [memory.log.batch(number).state for number in (1, 2)] == ["abandoned", "committed"]
