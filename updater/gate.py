@@ -40,8 +40,8 @@ def verdict(metrics: dict[str, float], settings: GateSettings) -> str | None:
     """None when a candidate may serve, else the reasons why not.
 
     Args:
-        metrics: `efficacy`, `false_recall`, `num_held_out_near_misses`, `drift_nats`, and `retention` and `reading_kept`
-            with their values `..._before`; all finite numbers for a sound candidate.
+        metrics: `efficacy`, `false_recall`, `num_held_out_near_misses`, `drift_nats`, `retention`, `reading_kept`
+            (both also as `..._before`); all finite numbers for a sound candidate.
         settings: the bounds.
     """
     reasons = []

@@ -102,7 +102,8 @@ def learned_factors(student: Any) -> dict[str, LowRank]:  # noqa: ANN401
             up: Any = module.lora_B["default"]
             A, B = down.weight.detach().float().clone(), (up.weight.detach() * module.scaling["default"]).float()
             # Some models (GPT-2's kind) store a layer as [in, out]; its change is then A^T B^T.
-            factors[f"{name}.weight"] = LowRank(B.T, A.T) if module.fan_in_fan_out else LowRank(A, B)
+            is_transposed = getattr(module, "fan_in_fan_out", False)
+            factors[f"{name}.weight"] = LowRank(B.T, A.T) if is_transposed else LowRank(A, B)
     return factors
 
 
@@ -188,7 +189,7 @@ def train(
             # One pass for the three kinds of short prompts; those with notes to read are longer and go alone.
             together = kl_of_each(student, [sentence for part in minibatches for sentence in part], pad_token_id)
             reading_kl = kl_of_each(student, reading.take(), pad_token_id)
-        about_kl, anchor_kl, replay_kl = together.split([len(part) for part in minibatches])
+        about_kl, anchor_kl, replay_kl = torch.split(together, [len(part) for part in minibatches])
         loss = mean_or_zero(about_kl) + settings.replay_weight * mean_or_zero(replay_kl)
         loss = loss + settings.anchor_weight * (mean_or_zero(anchor_kl) + mean_or_zero(reading_kl)) / 2
         loss.backward()  # type: ignore[no-untyped-call]
