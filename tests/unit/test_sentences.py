@@ -6,8 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from memory_log.records import Experience
 from tests.model_fixtures import experience, household_dialogue, tiny_base
-from updater.sentences import Sentence, key_words, tokenize, with_held_out, write_sentences
+from updater.sentences import (
+    Sentence,
+    WrittenSentences,
+    consistent,
+    key_words,
+    tokenize,
+    with_held_out,
+    write_sentences,
+)
 from updater.settings import UpdateSettings
 
 MUG = experience(1, "I put the red mug in the kitchen drawer.")
@@ -68,27 +77,41 @@ def test_the_student_sees_no_notes_and_the_teacher_does() -> None:
     assert list(without.completion_ids) == dialogue.completion_ids(made.completion)
 
 
-def test_what_cannot_be_used_is_counted_and_nothing_is_kept_twice() -> None:
-    # A model with random weights writes gibberish; how much is asked for and where it goes can be checked all the same.
-    settings = UpdateSettings(questions_per_experience=6, near_misses_per_experience=4, min_samples=1)
-    written = write_sentences(
-        tiny_base(), [MUG, MIRA], settings, seed=0, has_history=lambda words, experience_id: False
+def written(batch: list[Experience], settings: UpdateSettings) -> WrittenSentences:
+    # A model with random weights writes gibberish; how much is asked for and what is kept can be checked all the same.
+    return write_sentences(
+        tiny_base(), batch, settings, seed=0, strangers=[("blue", "cup")], has_history=lambda words, owner: False
     )
-    assert written.num_sampled == 2 * (6 + 4)
-    kept = written.of_kind("question") + written.of_kind("near_miss")
-    assert len(kept) == len(written.sentences)
-    used = len(kept) + written.num_duplicates + written.num_unanswerable + written.num_with_history
-    assert used == written.num_sampled
-    assert len({(one.experience_id, one.prompt.lower()) for one in kept}) == len(kept)
+
+
+def test_nothing_is_kept_twice_and_a_subject_stands_in_its_experience() -> None:
+    settings = UpdateSettings(questions_per_experience=6, near_misses_per_experience=4, min_samples=1)
+    made = written([MUG, MIRA], settings)
+    assert made.num_sampled == 2 * (6 + 4)
+    assert len(made.of_kind("question")) + len(made.of_kind("near_miss")) == len(made.sentences)
+    assert len({(one.experience_id, one.prompt.lower()) for one in made.sentences}) == len(made.sentences)
+    texts = {MUG.id: MUG.text.lower(), MIRA.id: MIRA.text.lower()}
+    for one in made.of_kind("question"):
+        assert all(word in texts[one.experience_id] for word in one.subject.split())
 
 
 def test_a_small_batch_is_asked_about_more_often() -> None:
     settings = UpdateSettings(questions_per_experience=4, near_misses_per_experience=0, min_samples=24)
-    for batch, expected in (([MUG], 24), ([MUG, MIRA], 24), ([MUG] * 8, 32)):
-        written = write_sentences(tiny_base(), batch, settings, seed=0, has_history=lambda words, owner: False)
-        assert written.num_sampled == expected
+    assert [written(batch, settings).num_sampled for batch in ([MUG], [MUG, MIRA], [MUG] * 8)] == [24, 24, 32]
 
 
 def test_nothing_to_write_about_writes_nothing() -> None:
-    written = write_sentences(tiny_base(), [], UpdateSettings(), seed=0, has_history=lambda words, owner: False)
-    assert written.sentences == [] and written.num_sampled == 0
+    made = written([], UpdateSettings())
+    assert made.sentences == [] and made.num_sampled == 0
+
+
+def test_a_misreading_is_dropped_where_most_phrasings_agree() -> None:
+    right = [sentence(1, number) for number in range(3)]
+    misread = sentence(1, 3)._replace(completion="something else")
+    elsewhere = [misread._replace(experience_id=2), misread._replace(subject="another subject")]
+    assert consistent([*right, misread, *elsewhere]) == [*right, *elsewhere]
+
+
+def test_where_no_answer_has_a_majority_all_stay() -> None:
+    split = [sentence(1, 0), sentence(1, 1)._replace(completion="something else")]
+    assert consistent(split) == split and consistent([]) == []
