@@ -24,13 +24,13 @@ an example session:
   $ selfparam tell "I put the red mug in the kitchen drawer."
   experience 1 pending
   $ selfparam ask "Where is the red mug?"
-  unknown   (version 0)
+  the red mug is somewhere unknown   (version 0)
   $ selfparam update
   version 1 has learned 1 experience
   $ selfparam ask "Where can I find the red mug?"
   the red mug is in the kitchen drawer   (version 1)
   $ selfparam ask --version 0 "Where is the red mug?"
-  unknown   (version 0)
+  the red mug is somewhere unknown   (version 0)
   $ selfparam rollback 0
 
 environment variables:

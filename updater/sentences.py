@@ -3,8 +3,8 @@
 Knows: asking a model for questions and near misses, answering them with the experience in the prompt, and dropping what
 is of no use. Refuses to know: weights other than theta_0, the log (a function tells whether a subject has a history).
 
-Diversity counts for more than number: every question is sampled, duplicates go, and the teacher's answer decides what a
-question is: one that the experience answers (a target sentence) or one that it does not (a near miss).
+All phrasings of a question lead the embedded model into the same restated words (docs/adr/0002), so a dozen questions
+about an experience are enough, and near misses are what must be many: the red mug is not every mug.
 """
 
 import random
@@ -46,17 +46,21 @@ class Sentence(NamedTuple):
 
 @dataclass
 class WrittenSentences:
-    """What was written about a batch, and what was dropped and why."""
+    """What was written about a batch."""
 
     sentences: list[Sentence] = field(default_factory=list)
     num_sampled: int = 0
-    num_duplicates: int = 0
-    num_unanswerable: int = 0
-    num_with_history: int = 0
+    num_candidates: int = 0
+    """Near-miss candidates before duplicates, known ones and ones with a history went."""
 
     def of_kind(self, kind: str) -> list[Sentence]:
         """The sentences of one kind."""
         return [sentence for sentence in self.sentences if sentence.kind == kind]
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a text in lower case, without possessive endings."""
+    return [word.removesuffix("'s") for word in re.findall(r"[\w'-]+", text.lower())]
 
 
 def key_words(question: str, answer: str) -> list[str]:
@@ -64,31 +68,8 @@ def key_words(question: str, answer: str) -> list[str]:
 
     Example: key_words("Where is the blue mug?", "the blue mug is somewhere unknown") == ["blue", "mug"]
     """
-    asked = {word.removesuffix("'s") for word in re.findall(r"[\w'-]+", question.lower())}
-    shared = (word.removesuffix("'s") for word in re.findall(r"[\w'-]+", answer.lower()))
-    return [word for word in dict.fromkeys(shared) if word in asked and word not in _COMMON_WORDS]
-
-
-def _sample(
-    base: LanguageModel, experiences: Sequence[Experience], instruction: str, count: int, seed: int
-) -> list[tuple[Experience, str]]:
-    prompts = [
-        base.dialogue.prompt_ids(instruction, [experience.text]) for experience in experiences for _ in range(count)
-    ]
-    owners = [experience for experience in experiences for _ in range(count)]
-    texts = generate_texts(base.model, base.dialogue, prompts, temperature=1.0, seed=seed) if prompts else []
-    return list(zip(owners, texts, strict=True))
-
-
-def _distinct(sampled: Sequence[tuple[Experience, str]]) -> list[tuple[Experience, str]]:
-    seen: set[tuple[int, str]] = set()
-    kept = []
-    for experience, text in sampled:
-        key = (experience.id, text.lower())
-        if text and len(text.split()) <= MAX_QUESTION_WORDS and key not in seen:
-            seen.add(key)
-            kept.append((experience, text))
-    return kept
+    asked = set(words_of(question))
+    return [word for word in dict.fromkeys(words_of(answer)) if word in asked and word not in _COMMON_WORDS]
 
 
 def write_sentences(
@@ -97,61 +78,106 @@ def write_sentences(
     settings: UpdateSettings,
     *,
     seed: int,
+    strangers: Sequence[Sequence[str]],
     has_history: Callable[[Sequence[str], int], bool],
 ) -> WrittenSentences:
     """Write target sentences and near misses about a batch.
+
+    Questions are sampled from the model and answered by it with the experience in its prompt. Near misses are questions
+    about what the experience does not name: written by the model on request, or one of its questions with one word of
+    the subject exchanged. They are answered without notes, because an experience says nothing about them, and a small
+    model reads a near miss wrongly more often than it invents an answer to it.
 
     Args:
         base: theta_0, which writes and answers.
         experiences: the batch, one context each.
         settings: how many to sample, and the held-out share.
         seed: of sampling and of the held-out choice.
+        strangers: names of unrelated subjects, each as its words: where exchanged words come from.
         has_history: (words, experience id) -> whether the lineage holds another experience about all of these words;
-            such near misses are dropped, because the teacher sees one experience alone and would erase older knowledge.
+            such near misses are dropped, because they would erase older knowledge.
     """
-    style = base.dialogue.style
+    style, written, rng = base.dialogue.style, WrittenSentences(), random.Random(seed)
     least = -(-settings.min_samples // max(1, len(experiences)))
-    sampled = _sample(base, experiences, style.write_question, max(least, settings.questions_per_experience), seed)
-    if settings.near_misses_per_experience:
-        sampled += _sample(
-            base, experiences, style.write_near_miss, max(least, settings.near_misses_per_experience), seed + 1
-        )
-    distinct = _distinct(sampled)
-    written = WrittenSentences(num_sampled=len(sampled), num_duplicates=len(sampled) - len(distinct))
-    prompts = [base.dialogue.prompt_ids(question, [experience.text]) for experience, question in distinct]
-    answers = generate_texts(base.model, base.dialogue, prompts) if prompts else []
-    for (experience, question), answer in zip(distinct, answers, strict=True):
+    requests = [
+        (e, style.write_question) for e in experiences for _ in range(max(least, settings.questions_per_experience))
+    ]
+    requests += [(e, style.write_near_miss) for e in experiences for _ in range(settings.near_misses_per_experience)]
+    prompts = [base.dialogue.prompt_ids(instruction, [experience.text]) for experience, instruction in requests]
+    texts = generate_texts(base.model, base.dialogue, prompts, temperature=1.0, seed=seed)
+    sampled = [(e, instruction, text) for (e, instruction), text in zip(requests, texts, strict=True)]
+    questions = _distinct([(e, text) for e, instruction, text in sampled if instruction == style.write_question])
+    candidates = [(e, text) for e, instruction, text in sampled if instruction != style.write_question]
+
+    answers = generate_texts(base.model, base.dialogue, [base.dialogue.prompt_ids(q, [e.text]) for e, q in questions])
+    for (experience, question), answer in zip(questions, answers, strict=True):
         words = key_words(question, answer)
-        if not answer or not words:
-            written.num_unanswerable += 1
-            continue
-        kind: Literal["question", "near_miss"] = "near_miss" if base.dialogue.says_unknown(answer) else "question"
-        if kind == "near_miss" and has_history(words, experience.id):
-            written.num_with_history += 1
-            continue
-        written.sentences.append(Sentence(experience.id, kind, (experience.text,), question, answer, " ".join(words)))
+        if not words or not set(words) <= set(words_of(experience.text)):
+            candidates.append((experience, question))
+        elif not base.dialogue.says_unknown(answer):
+            written.sentences.append(
+                Sentence(experience.id, "question", (experience.text,), question, answer, " ".join(words))
+            )
     written.sentences = consistent(written.sentences)
-    written.sentences = with_held_out(written.sentences, settings.held_out_share, random.Random(seed))
+    by_id = {experience.id: experience for experience in experiences}
+    for sentence in written.sentences:
+        candidates += [
+            (by_id[sentence.experience_id], exchanged)
+            for exchanged in _exchanged(sentence, strangers, settings.exchanges_per_question, rng)
+        ]
+    written.sentences += _near_misses(base, experiences, _distinct(candidates), has_history)
+    written.num_sampled, written.num_candidates = len(sampled), len(candidates)
+    written.sentences = with_held_out(written.sentences, settings.held_out_share, rng)
     return written
 
 
-def consistent(sentences: Sequence[Sentence]) -> list[Sentence]:
-    """Drop what the teacher says against itself.
-
-    Where most phrasings of one question get the same answer, the others are misreadings. And a near miss about the very
-    subject that the batch's questions are about is one too: the teacher failed to read the answer that is there.
-    """
-    answers: dict[tuple[int, str], Counter[str]] = {}
-    for sentence in sentences:
-        if sentence.kind == "question":
-            answers.setdefault((sentence.experience_id, sentence.subject), Counter())[sentence.completion] += 1
-    asked = {subject for _, subject in answers}
+def _distinct(asked: Sequence[tuple[Experience, str]]) -> list[tuple[Experience, str]]:
+    seen: set[tuple[int, str]] = set()
     kept = []
-    for sentence in sentences:
-        if sentence.kind == "near_miss":
-            if sentence.subject not in asked:
-                kept.append(sentence)
-            continue
+    for experience, text in asked:
+        key = (experience.id, text.lower())
+        if text and len(text.split()) <= MAX_QUESTION_WORDS and key not in seen:
+            seen.add(key)
+            kept.append((experience, text))
+    return kept
+
+
+def _exchanged(sentence: Sentence, strangers: Sequence[Sequence[str]], count: int, rng: random.Random) -> list[str]:
+    """A question with one word of its subject exchanged for a stranger's word in the same place."""
+    words, found = sentence.subject.split(), []
+    for stranger in rng.sample(strangers, min(count, len(strangers))):
+        place = rng.randrange(min(len(words), len(stranger)))
+        if stranger[place].lower() != words[place]:
+            pattern = re.compile(rf"\b{re.escape(words[place])}\b", re.IGNORECASE)
+            found.append(stranger[place].join(pattern.split(sentence.prompt)))
+    return found
+
+
+def _near_misses(
+    base: LanguageModel,
+    experiences: Sequence[Experience],
+    candidates: Sequence[tuple[Experience, str]],
+    has_history: Callable[[Sequence[str], int], bool],
+) -> list[Sentence]:
+    """Candidates that the base model does not know, about nothing that the batch or the lineage's log names."""
+    told = [set(words_of(experience.text)) for experience in experiences]
+    answers = generate_texts(base.model, base.dialogue, [base.dialogue.prompt_ids(q) for _, q in candidates])
+    found = []
+    for (experience, question), answer in zip(candidates, answers, strict=True):
+        words = key_words(question, answer)
+        is_known = any(set(words) <= text for text in told) or not base.dialogue.says_unknown(answer)
+        if words and not is_known and not has_history(words, experience.id):
+            found.append(Sentence(experience.id, "near_miss", (), question, answer, " ".join(words)))
+    return found
+
+
+def consistent(questions: Sequence[Sentence]) -> list[Sentence]:
+    """Where most phrasings of one question get the same answer, drop the others: they are misreadings."""
+    answers: dict[tuple[int, str], Counter[str]] = {}
+    for sentence in questions:
+        answers.setdefault((sentence.experience_id, sentence.subject), Counter())[sentence.completion] += 1
+    kept = []
+    for sentence in questions:
         counts = answers[sentence.experience_id, sentence.subject]
         best, times = counts.most_common(1)[0]
         if sentence.completion == best or 2 * times <= counts.total():

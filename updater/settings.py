@@ -12,13 +12,16 @@ class UpdateSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     questions_per_experience: int = Field(
-        default=24, ge=4, description="Questions sampled from the model about each experience, before duplicates go."
+        default=12, ge=4, description="Questions sampled from the model about each experience, before duplicates go."
     )
     near_misses_per_experience: int = Field(
-        default=14, ge=0, description="Near-miss questions sampled about each experience, before duplicates go."
+        default=6, ge=0, description="Near-miss questions that the model is asked to write about each experience."
+    )
+    exchanges_per_question: int = Field(
+        default=2, ge=0, description="Near misses made of each question by exchanging one word of its subject."
     )
     min_samples: int = Field(
-        default=48, ge=1, description="Least samples of each kind in an update, however few its experiences."
+        default=24, ge=1, description="Least questions sampled in an update, however few its experiences."
     )
     held_out_share: float = Field(
         default=0.15,
@@ -37,16 +40,16 @@ class UpdateSettings(BaseModel):
     kept_tokens: int = Field(
         default=32, ge=1, description="Teacher tokens kept at each position; the rest is one tail bucket."
     )
-    num_anchors: int = Field(default=200, ge=1, description="Fresh unrelated sentences drawn for each update.")
+    num_anchors: int = Field(default=160, ge=1, description="Fresh unrelated sentences drawn for each update.")
     num_replay: int = Field(
         default=320, ge=0, description="Stored targets of earlier experiences sampled for each update."
     )
-    num_steps: int = Field(default=40, ge=1, description="Most optimiser steps of an update.")
-    batch_about: int = Field(default=32, ge=1, description="Target sentences a step.")
-    batch_anchors: int = Field(default=12, ge=1, description="Anchors a step.")
-    batch_replay: int = Field(default=32, ge=0, description="Replayed sentences a step.")
+    num_steps: int = Field(default=36, ge=1, description="Most optimiser steps of an update.")
+    batch_about: int = Field(default=28, ge=1, description="Target sentences a step.")
+    batch_anchors: int = Field(default=8, ge=1, description="Anchors a step.")
+    batch_replay: int = Field(default=24, ge=0, description="Replayed sentences a step.")
     rank: int = Field(default=32, ge=1, description="Rank of the LoRA factors.")
-    learning_rate: float = Field(default=4e-3, gt=0, description="Peak learning rate of AdamW on the LoRA factors.")
+    learning_rate: float = Field(default=1e-2, gt=0, description="Peak learning rate of AdamW on the LoRA factors.")
     up_rate_ratio: float = Field(
         default=1.0, gt=0, description="Learning rate of B over that of A (LoRA+, arXiv 2402.12354)."
     )

@@ -141,14 +141,15 @@ class Updater:
         report = UpdateReport(version=None, parent=parent.number, admitted=False, num_experiences=len(experiences))
 
         progress("writing sentences", 0, 1)
-        written = self._write(lease.lineage, experiences, seed)
+        anchors = self.anchors(self.settings.num_anchors, seed)
+        written = self._write(lease.lineage, experiences, anchors, seed)
         progress("teacher targets", 0, 1)
         informative = self._informative(written.sentences)
         num_questions = Counter(sentence.experience_id for sentence, _ in informative if sentence.kind == "question")
         unread = {e.id for e in experiences if num_questions[e.id] < self.settings.min_questions}
         if unread:
             return report.model_copy(update={"reason": NO_CONTEXT_GAIN, "seconds": time.monotonic() - started}), unread
-        material = self._material(lease.lineage, experiences, informative, seed)
+        material = self._material(lease.lineage, experiences, informative, anchors, seed)
         self.log.store_targets(lease, batch.id, _as_records(experiences, material))
         self._renew(lease)
 
@@ -179,11 +180,16 @@ class Updater:
     def _renew(self, lease: UpdaterLease) -> None:
         self.log.renew_updater_lease(lease, lease_seconds=self.settings.lease_seconds)
 
-    def _write(self, lineage: str, experiences: Sequence[Experience], seed: int) -> WrittenSentences:
+    def _write(
+        self, lineage: str, experiences: Sequence[Experience], anchors: Sequence[Anchor], seed: int
+    ) -> WrittenSentences:
         def has_history(words: Sequence[str], experience_id: int) -> bool:
             return any(found.id != experience_id for found in self.log.experiences_mentioning(lineage, words, limit=2))
 
-        return write_sentences(self.base, experiences, self.settings, seed=seed, has_history=has_history)
+        strangers = [anchor.words for anchor in anchors if anchor.words]
+        return write_sentences(
+            self.base, experiences, self.settings, seed=seed, strangers=strangers, has_history=has_history
+        )
 
     def _informative(self, sentences: Sequence[Sentence]) -> list[tuple[Sentence, TeacherTargets]]:
         """Sentences with their teacher targets, without questions that theta_0 answers as well without context."""
@@ -205,17 +211,14 @@ class Updater:
         lineage: str,
         experiences: Sequence[Experience],
         informative: list[tuple[Sentence, TeacherTargets]],
+        anchors: Sequence[Anchor],
         seed: int,
     ) -> Material:
         """All that the update trains on and is measured with, from theta_0 or from the log."""
         sentences = [sentence for sentence, _ in informative]
         superseded = self._superseded(lineage, experiences, sentences)
         still_true = set(still_true_within_batch(self.base, experiences, sentences))
-        anchors = [
-            anchor
-            for anchor in self.anchors(self.settings.num_anchors, seed)
-            if not self._is_known(lineage, anchor.words)
-        ]
+        anchors = [anchor for anchor in anchors if not self._is_known(lineage, anchor.words)]
         replay = self.log.replay_targets(lineage, limit=self.settings.num_replay, seed=seed)
         watched = self.log.held_out_targets(lineage, limit=NUM_GATE_REPLAY, seed=seed)
         return Material(

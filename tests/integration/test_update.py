@@ -68,7 +68,9 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lived]:
             memory.tell(text)
         first = memory.update()
         memory.tell(MOVED)
-        yield Lived(memory, first, memory.update())
+        second = memory.update()
+        assert first.admitted and second.admitted, (first.reason, second.reason)
+        yield Lived(memory, first, second)
 
 
 def said(memory: AgentMemory, questions: tuple[str, ...], version: int) -> list[str]:
