@@ -36,6 +36,8 @@ PLACE: Final = Phrasings(
         "I moved {s}; it is {v} now.", "you will find {s} {v}.", "I left {s} {v}.", "{n} says {s} is {v}.",
         "{n} has placed {s} {v}.", "I noticed {s} {v}.", "{s} was put {v}.", "{s} lies {v}.", "we keep {s} {v} now.", "I looked around and found {s} {v}.",
         "{s} can be found {v}.", "{n} carried {s} away and left it {v}.", "I took {s} and put it {v}.",
+        "{s} stands {v}.", "remember that {s} is {v}.", "{n} hid {s} {v}.", "I dropped {s} {v}.", "someone placed {s} {v}.", "{s} has been {v} since yesterday.",
+        "{n} told me that {s} is {v}.", "{s} is kept {v}.", "I brought {s} back and it stays {v}.", "{s}? it is {v}.", "we found {s} again, {v}.",
     ),
     told_held_out=("{n} and I stored {s} {v}.", "{s} ended up {v}.", "it was {n} who placed {s} {v}."),
     written=(
@@ -59,7 +61,8 @@ WHEREABOUTS: Final = Phrasings(
     told=(
         "{s} is {v}.", "{s} is {v} now.", "I saw {s} {v}.", "I met {s} {v}.", "{s} went off and is {v}.", "{s} sits {v}.", "{s} waits {v}.",
         "{n} saw {s} {v}.", "{n} says {s} is {v}.", "I talked to {s} {v}.", "{s} stays {v} today.", "{s} is working {v}.", "you can find {s} {v}.", "{s} walked away and stopped {v}.",
-        "I said hello to {s} {v}.", "I noticed {s} {v}.",
+        "I said hello to {s} {v}.", "I noticed {s} {v}.", "{s} came in and is {v}.", "remember that {s} is {v}.", "{n} told me that {s} is {v}.", "{s} stands {v}.", "we found {s} {v}.",
+        "{s} has been {v} since yesterday.", "{s} was called away and is {v} now.", "{s} can be met {v}.",
     ),
     told_held_out=("{s} has settled down {v}.", "{s} is having a rest {v}.", "it was {n} who spotted {s} {v}."),
     written=(
@@ -80,6 +83,8 @@ FAVOURITE: Final = Phrasings(
         "{s}'s favourite {k} is {v}.", "{s} likes {v} most of every {k}.", "{s} told me that the best {k} is {v}.", "the {k} that {s} likes best is {v}.", "for {s} the best {k} is {v}.",
         "{s} prefers {v} as a {k}.", "{n} says {s}'s favourite {k} is {v}.", "if {s} may choose a {k}, it is {v}.", "{s} loves the {k} {v}.",
         "as for the {k}, {s} always picks {v}.", "of every {k}, {s} enjoys {v} most.", "{s} now prefers the {k} {v}.", "I learned that {s}'s favourite {k} is {v}.", "{s} said: my favourite {k} is {v}.",
+        "remember that {s}'s favourite {k} is {v}.", "{s} likes the {k} {v}.", "{n} told me that {s} likes the {k} {v} best.", "{s} asked for the {k} {v} again.", "what {s} likes best as a {k} is {v}.",
+        "{s} dreams of {v}, the best {k} of all.", "give {s} a {k} and it had better be {v}.", "{s} chose the {k} {v}.",
     ),
     told_held_out=("no {k} pleases {s} more than {v}.", "{s} has a weakness for the {k} {v}.", "the {k} for {s} is {v}, no doubt."),
     written=(
@@ -100,6 +105,8 @@ OWNER: Final = Phrasings(
     told=(
         "{s} belongs to {v}.", "{s} is the property of {v}.", "the owner of {s} is {v}.", "{s} is owned by {v}.", "{n} gave {s} to {v}.", "{n} sold {s} to {v}.", "I gave {s} to {v}.", "{n} says {s} belongs to {v}.",
         "{s} was given to {v}.", "{s} was sold to {v}.", "I learned that {s} belongs to {v}.", "{s} now belongs to {v}.", "{s} was bought by {v}.", "{s} was a present for {v}.", "I returned {s} to its owner {v}.",
+        "remember that {s} belongs to {v}.", "{n} told me that {s} belongs to {v}.", "{s} is in the hands of {v}.", "{s} has a new owner, {v}.", "someone gave {s} to {v}.", "{s} was made for {v}.",
+        "I brought {s} to {v}, who owns it.", "{s} has always belonged to {v}.",
     ),
     told_held_out=("{s} was inherited by {v}.", "{s} is {v}'s, as I heard.", "{n} handed {s} over to {v} for good."),
     written=(

@@ -92,7 +92,18 @@ def words_of(words: Sequence[str], split: Split) -> list[str]:
     return [word for word in words if split_of(word) == split]
 
 
+_LISTED: Final = frozenset(
+    " ".join(
+        [*ADJECTIVES, *NOUNS, *ROOMS, *FURNITURE, *NAMES, *(value for values in FAVOURITES.values() for value in values)]
+    ).split()
+)
+
+
 def made_up_word(rng: random.Random, num_syllables: int | None = None) -> str:
-    """A pronounceable word of 2 or 3 syllables that is (almost surely) new, such as `kralo` or `bemivan`."""
+    """A pronounceable word of 2 or 3 syllables that no list holds and that is (almost surely) new, such as `kralo`."""
     count = num_syllables or rng.choice((2, 2, 3))
-    return "".join(rng.choice(_ONSETS) + rng.choice(_VOWELS) + (rng.choice(_CODAS) if i == count - 1 else "") for i in range(count))
+    while True:
+        syllables = [rng.choice(_ONSETS) + rng.choice(_VOWELS) for _ in range(count)]
+        word = "".join(syllables) + rng.choice(_CODAS)
+        if word not in _LISTED:
+            return word

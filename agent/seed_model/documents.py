@@ -35,6 +35,7 @@ STEM_WEIGHT: Final = 0.5
 VALUE_WEIGHT: Final = 3.0
 WRITTEN_WEIGHT: Final = 0.5
 MAX_NOTES: Final = 8
+SUPERSEDED_SHARE: Final = 0.2
 
 
 class Exchange(NamedTuple):
@@ -91,7 +92,7 @@ def _facts(drawer: EntityDrawer, count: int, rng: random.Random) -> list[Triple]
     """Facts in time order; a fact may supersede an earlier one about the same subject and relation."""
     facts: list[Triple] = []
     while len(facts) < count:
-        if facts and rng.random() < 0.12:
+        if facts and rng.random() < SUPERSEDED_SHARE:
             old = rng.choice(facts)
             facts.append(old._replace(value=drawer.value(old.relation)))
         else:

@@ -12,11 +12,13 @@ import math
 import os
 import random
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 from torch import Tensor
+from torch.nn import Parameter
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from agent.seed_model.documents import WRITE_NEAR_MISS, WRITE_QUESTION
@@ -32,6 +34,8 @@ MAX_POSITIONS: Final = 1024
 WARMUP_STEPS: Final = 100
 EMA_DECAY: Final = 0.998
 ADAM_BETAS: Final = (0.9, 0.98)
+OTHER_RATE: Final = 0.5
+"""Learning rate of embeddings and norms over that of the layers' matrices."""
 
 
 def make_model(tokenizer: PreTrainedTokenizerBase, seed: int) -> LlamaForCausalLM:
@@ -65,6 +69,18 @@ def make_model(tokenizer: PreTrainedTokenizerBase, seed: int) -> LlamaForCausalL
     return model
 
 
+def make_optimizers(model: LlamaForCausalLM) -> list[torch.optim.Optimizer]:
+    """Muon (Jordan et al., 2024) for the layers' matrices, AdamW for embeddings and norms."""
+    matrices: list[Parameter] = []
+    others: list[Parameter] = []
+    for name, parameter in model.named_parameters():
+        (matrices if parameter.ndim == 2 and ".layers." in name else others).append(parameter)
+    return [
+        torch.optim.Muon(matrices, weight_decay=0.05, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(others, betas=ADAM_BETAS, weight_decay=0.01, fused=True),
+    ]
+
+
 def learning_rate(step: int, *, peak: float, num_steps: int, decay_steps: int) -> float:
     """Warm-up, constant, then linear to 2% over the last `decay_steps`."""
     if step < WARMUP_STEPS:
@@ -86,13 +102,14 @@ def weighted_loss(logits_BTV: Tensor, rows: Rows) -> Tensor:
 
 def train_step(
     model: Any,  # noqa: ANN401 - compiled or plain
-    optimizer: torch.optim.Optimizer,
+    optimizers: Sequence[torch.optim.Optimizer],
     rows: Rows,
     rate: float,
 ) -> float:
     """Forward, loss, backward, clip, step."""
-    for group in optimizer.param_groups:
-        group["lr"] = rate
+    for optimizer, ratio in zip(optimizers, (1.0, OTHER_RATE), strict=True):
+        for group in optimizer.param_groups:
+            group["lr"] = rate * ratio
     with torch.autocast("cpu", dtype=torch.bfloat16):
         logits = model(
             input_ids=rows.token_ids_BT, attention_mask=rows.bias_B1TT, position_ids=rows.positions_BT, use_cache=False
@@ -100,8 +117,9 @@ def train_step(
         loss = weighted_loss(logits, rows)
     loss.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
+    for optimizer in optimizers:
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
     return float(loss.detach())
 
 
@@ -154,9 +172,7 @@ def run(arguments: argparse.Namespace) -> None:
         tokenizer = train_tokenizer(seed=arguments.seed)
         tokenizer.save_pretrained(out / "tokenizer")
     model = make_model(tokenizer, arguments.seed)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=arguments.rate, betas=ADAM_BETAS, weight_decay=0.01, fused=True
-    )
+    optimizers = make_optimizers(model)
     average = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     packer = RowPacker(tokenizer, row_tokens=arguments.row_tokens)
     step = 0
@@ -164,7 +180,8 @@ def run(arguments: argparse.Namespace) -> None:
     if checkpoint_path.exists():
         checkpoint = torch.load(checkpoint_path, weights_only=True)
         model.load_state_dict(checkpoint["model"])
-        optimizer.load_state_dict(checkpoint["optimizer"])
+        for optimizer, state in zip(optimizers, checkpoint["optimizers"], strict=True):
+            optimizer.load_state_dict(state)
         average, step = checkpoint["average"], checkpoint["step"]
     compiled: Any = torch.compile(model) if arguments.compile else model
     started, recent = time.monotonic(), []
@@ -172,7 +189,7 @@ def run(arguments: argparse.Namespace) -> None:
         rng = random.Random(f"{arguments.seed}/{step}")
         rows = packer.rows(rng, num_rows=arguments.rows, progress=min(1.0, step / arguments.curriculum_steps))
         rate = learning_rate(step, peak=arguments.rate, num_steps=arguments.steps, decay_steps=arguments.decay_steps)
-        recent.append(train_step(compiled, optimizer, rows, rate))
+        recent.append(train_step(compiled, optimizers, rows, rate))
         step += 1
         decay = min(EMA_DECAY, step / (step + 10))
         torch._foreach_lerp_(
@@ -188,7 +205,12 @@ def run(arguments: argparse.Namespace) -> None:
         if step % arguments.save_every == 0 or step == arguments.steps:
             save_checkpoint(
                 checkpoint_path,
-                {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "average": average, "step": step},
+                {
+                    "model": model.state_dict(),
+                    "optimizers": [optimizer.state_dict() for optimizer in optimizers],
+                    "average": average,
+                    "step": step,
+                },
             )
             record = {
                 "command": "python -m agent.seed_model.train",
