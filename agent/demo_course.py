@@ -9,7 +9,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-from typing import Any, Final, Protocol
+from types import TracebackType
+from typing import Any, Final, Protocol, Self
 
 import gymnasium
 
@@ -27,6 +28,8 @@ from memory_log.log import MemoryLog
 from memory_log.records import Experience, ExperienceState, NewExperience, Probe, ProbeResult
 
 TICK_SECONDS: Final = 0.2
+GLANCE_SECONDS: Final = 0.1
+STATUS_SECONDS: Final = 5.0
 OUTCOME_SECONDS: Final = 10.0
 STALLED_SECONDS: Final = 420.0
 LAST_STAGE: Final = "gate"  # the updater's; the swap follows
@@ -75,6 +78,36 @@ class House:
         self._env.close()
 
 
+class SwapWatch:
+    """Looks in a thread of its own whether a swap is near, so that clients can see to it that it meets requests."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._is_near, self._stop = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def is_near(self) -> bool:
+        """Whether an update is being measured, or has been and is not visible yet."""
+        return self._is_near.is_set()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join(STATUS_SECONDS)
+
+    def _watch(self) -> None:
+        while not self._stop.wait(GLANCE_SECONDS):
+            if self._runtime.worker_status().stage == LAST_STAGE:
+                self._is_near.set()
+            else:
+                self._is_near.clear()
+
+
 class Course:
     """Runs a demo on a started runtime and keeps what was seen.
 
@@ -116,17 +149,17 @@ class Course:
         self._topics: list[Probe] = []
         self._on_show: dict[str, tuple[Probe, str]] = {}
         self._was_updating = False
-        self._is_about_to_swap = threading.Event()
+        self._swap_watch = SwapWatch(runtime)
         self._last_change = time.monotonic()
         self._counts: dict[ExperienceState, int] = {}
 
     def run(self) -> None:
         """Feed, wait and ask until the last update's probes have been asked."""
         clients = Clients(
-            self._desk, topic=self._topic, hurry=self._is_about_to_swap.is_set, heard=self._heard, seed=self._seed
+            self._desk, topic=self._topic, hurry=self._swap_watch.is_near, heard=self._heard, seed=self._seed
         )
         try:
-            with clients:
+            with self._swap_watch, clients:
                 while len(self.update_rows) < self._updates:
                     self._look()
                     if self.book.num_cohorts < self._updates and not self._counts[ExperienceState.PENDING]:
@@ -175,10 +208,6 @@ class Course:
         if status.is_updating and not self._was_updating:
             self._say("the update worker has woken and learns")
         self._was_updating = status.is_updating
-        if status.stage == LAST_STAGE:
-            self._is_about_to_swap.set()
-        else:
-            self._is_about_to_swap.clear()
         counts = self._log.count_by_state(self._lineage)
         if counts != self._counts or status.num_done:
             self._last_change = time.monotonic()
