@@ -48,6 +48,12 @@ class UpdateSettings(BaseModel):
     batch_about: int = Field(default=28, ge=1, description="Target sentences a step.")
     batch_anchors: int = Field(default=8, ge=1, description="Anchors a step.")
     batch_replay: int = Field(default=24, ge=0, description="Replayed sentences a step.")
+    lowest_adapted: float = Field(
+        default=1 / 3,
+        ge=0,
+        lt=1,
+        description="Share of the model's blocks, from the input up, that an update leaves alone.",
+    )
     rank: int = Field(default=32, ge=1, description="Rank of the LoRA factors.")
     learning_rate: float = Field(default=1e-2, gt=0, description="Peak learning rate of AdamW on the LoRA factors.")
     up_rate_ratio: float = Field(

@@ -16,7 +16,9 @@ from typing import Any, Final, NamedTuple
 import torch
 from peft import LoraConfig, get_peft_model
 from peft.tuners.lora import LoraLayer
+from torch import nn
 from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 
 from updater.delta import LowRank
 from updater.objective import sentence_means
@@ -25,6 +27,7 @@ from updater.targets import TeacherTargets, kl_per_position
 
 CHECK_EVERY: Final = 8
 WARMUP_STEPS: Final = 4
+ROUTING_LAYERS: Final = frozenset({"q_proj", "k_proj"})
 
 
 class TrainingSet(NamedTuple):
@@ -76,10 +79,35 @@ class Sampler:
             self._last_kl[index] = value
 
 
+def adapted_layers(model: PreTrainedModel, lowest_adapted: float) -> list[str]:
+    """Names of the linear layers that get factors: values, outputs and MLPs of all but the lowest blocks.
+
+    The lowest blocks and the queries and keys are left alone: they find what to copy, which an update has no business
+    with, and a backward pass that ends above them is cheaper.
+    """
+    head: nn.Module | None = model.get_output_embeddings()  # type: ignore[no-untyped-call]
+    linear = [
+        (name, [int(part) for part in name.split(".") if part.isdigit()])
+        for name, module in model.named_modules()
+        if isinstance(module, (nn.Linear, Conv1D)) and module is not head
+    ]
+    num_blocks = 1 + max((numbers[0] for _, numbers in linear if numbers), default=0)
+    first = int(lowest_adapted * num_blocks)
+    return [
+        name
+        for name, numbers in linear
+        if (not numbers or numbers[0] >= first) and name.rsplit(".", 1)[-1] not in ROUTING_LAYERS
+    ]
+
+
 def attach_lora(theta_n: PreTrainedModel, settings: UpdateSettings) -> Any:  # noqa: ANN401 - peft's model has no useful static type
-    """A copy of theta_n with LoRA factors on every linear layer; only they train."""
+    """A copy of theta_n with LoRA factors on its `adapted_layers`; only they train."""
     config = LoraConfig(
-        r=settings.rank, lora_alpha=settings.rank, target_modules="all-linear", lora_dropout=0.0, task_type="CAUSAL_LM"
+        r=settings.rank,
+        lora_alpha=settings.rank,
+        target_modules=adapted_layers(theta_n, settings.lowest_adapted),
+        lora_dropout=0.0,
+        task_type="CAUSAL_LM",
     )
     student = copy.deepcopy(theta_n)
     if student.device.type == "cpu":

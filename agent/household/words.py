@@ -97,13 +97,37 @@ _LISTED: Final = frozenset(
         [*ADJECTIVES, *NOUNS, *ROOMS, *FURNITURE, *NAMES, *(value for values in FAVOURITES.values() for value in values)]
     ).split()
 )
+_CUT_FROM: Final = [
+    *(word for words in (ADJECTIVES, NOUNS, ROOMS, FURNITURE, NAMES) for word in words_of(words, "train")),
+    *"""
+    about after again always anybody around because before believe between circle cloud daughter early earth either
+    embark empire enough even evening every example father fickle finger forest friend garbage giant gentle happy heaven
+    human humble hundred idea imagine island journey jump kitten knowledge lady leave letter little machine minute
+    moment morning mountain mother never nothing number ocean often opinion other outside people perhaps picture please
+    power pretty question quick quiet really remember river school second secret seven shoulder simple sister something
+    special spring story strange summer sudden together tomorrow travel trouble ugly uncle under unless until usual
+    valley village visit voice water weather whisper window winter wonder world yellow yesterday young
+    """.split(),  # noqa: SIM905
+]
+CUT_SHARE: Final = 0.45
+
+
+def _cut(rng: random.Random) -> str:
+    """A few letters out of an ordinary word, often its beginning."""
+    word = rng.choice(_CUT_FROM)
+    start = 0 if rng.random() < 0.5 else rng.randrange(max(1, len(word) - 1))
+    return word[start : start + rng.choice((2, 3, 3, 4, 5))]
 
 
 def made_up_word(rng: random.Random, num_syllables: int | None = None) -> str:
-    """A pronounceable word of 2 or 3 syllables that no list holds and that is (almost surely) new, such as `kralo`."""
-    count = num_syllables or rng.choice((2, 2, 3))
+    """A word that no list holds and that is (almost surely) new: two or three syllables, such as `kralo`, or letters
+    cut from ordinary words and put together, such as `evlant`, in which no run of letters is too rare to be met.
+    """
     while True:
-        syllables = [rng.choice(_ONSETS) + rng.choice(_VOWELS) for _ in range(count)]
-        word = "".join(syllables) + rng.choice(_CODAS)
-        if word not in _LISTED:
+        count = num_syllables or rng.choice((2, 2, 3))
+        if rng.random() < CUT_SHARE:
+            word = "".join(_cut(rng) for _ in range(count - rng.choice((0, 0, 1)))).replace("-", "")
+        else:
+            word = "".join(rng.choice(_ONSETS) + rng.choice(_VOWELS) for _ in range(count)) + rng.choice(_CODAS)
+        if len(word) > 2 and word not in _LISTED:
             return word

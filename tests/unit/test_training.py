@@ -15,7 +15,7 @@ from updater.language_model import weights_hash, weights_of
 from updater.sequences import collate, completion_logits
 from updater.settings import UpdateSettings
 from updater.targets import TeacherTargets, compute_targets, sentence_kl
-from updater.training import TrainingResult, TrainingSet, attach_lora, learned_factors, rate_at, train
+from updater.training import TrainingResult, TrainingSet, adapted_layers, attach_lora, learned_factors, rate_at, train
 
 SETTINGS = UpdateSettings(num_steps=10, rank=4, batch_about=3, batch_anchors=4, batch_replay=2)
 NOTE = "I put the red mug in the kitchen drawer."
@@ -80,6 +80,11 @@ def test_extracted_factors_fold_to_the_logits_of_the_adapted_model() -> None:
     torch.testing.assert_close(served, adapted, rtol=0, atol=2e-4)
 
 
+def test_the_lowest_blocks_are_left_alone() -> None:
+    half = adapted_layers(tiny_llama(seed=2), 0.5)
+    assert half and all(name.startswith("model.layers.1.") for name in half)
+
+
 def test_weights_stored_the_other_way_round_fold_too() -> None:
     torch.manual_seed(0)
     config = GPT2Config(
@@ -127,9 +132,10 @@ def test_training_leaves_the_callers_chance_alone() -> None:
     assert torch.equal(torch.rand(3), expected)
 
 
-def test_every_linear_layer_and_nothing_else_is_changed() -> None:
+def test_every_linear_layer_but_queries_and_keys_is_changed_and_nothing_else() -> None:
     names = trained().factors.keys()
-    layers = [name for name in weights_of(tiny_base().model) if name.endswith("_proj.weight")]
+    weights = weights_of(tiny_base().model)
+    layers = [name for name in weights if name.endswith("_proj.weight") and ".q_" not in name and ".k_" not in name]
     assert sorted(names) == sorted(layers)
 
 
