@@ -232,9 +232,9 @@ def main() -> None:
     parser.add_argument(
         "--out", required=True, help="folder of checkpoints and of the export; an earlier run there is continued"
     )
-    parser.add_argument("--steps", type=int, default=13000, help="optimiser steps in all")
+    parser.add_argument("--steps", type=int, default=28750, help="optimiser steps in all")
     parser.add_argument(
-        "--decay-steps", type=int, default=4000, help="last steps over which the learning rate falls to 2%%"
+        "--decay-steps", type=int, default=11000, help="last steps over which the learning rate falls to 2%%"
     )
     parser.add_argument(
         "--curriculum-steps", type=int, default=2500, help="steps until documents have up to eight facts"
