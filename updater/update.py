@@ -142,11 +142,7 @@ class Updater:
 
         progress("writing sentences", 0, 1)
         anchors = self.anchors(self.settings.num_anchors, seed)
-        written = self._write(lease.lineage, experiences, anchors, seed)
-        progress("teacher targets", 0, 1)
-        informative = self._informative(written.sentences)
-        num_questions = Counter(sentence.experience_id for sentence, _ in informative if sentence.kind == "question")
-        unread = {e.id for e in experiences if num_questions[e.id] < self.settings.min_questions}
+        informative, unread = self._understood(lease.lineage, experiences, anchors, seed, progress)
         if unread:
             return report.model_copy(update={"reason": NO_CONTEXT_GAIN, "seconds": time.monotonic() - started}), unread
         material = self._material(lease.lineage, experiences, informative, anchors, seed)
@@ -190,6 +186,24 @@ class Updater:
         return write_sentences(
             self.base, experiences, self.settings, seed=seed, strangers=strangers, has_history=has_history
         )
+
+    def _understood(
+        self, lineage: str, experiences: Sequence[Experience], anchors: Sequence[Anchor], seed: int, progress: Progress
+    ) -> tuple[list[tuple[Sentence, TeacherTargets]], set[int]]:
+        """Sentences worth learning, and the experiences about which too few were found, even when asked for twice."""
+        informative: list[tuple[Sentence, TeacherTargets]] = []
+        unread = {experience.id for experience in experiences}
+        for attempt in range(2):
+            waiting = [experience for experience in experiences if experience.id in unread]
+            if waiting:
+                progress("writing sentences", attempt, 2)
+                written = self._write(lineage, waiting, anchors, seed + attempt)
+                progress("teacher targets", attempt, 2)
+                informative = [(s, target) for s, target in informative if s.experience_id not in unread]
+                informative += self._informative(written.sentences)
+                counts = Counter(s.experience_id for s, _ in informative if s.kind == "question")
+                unread = {number for number in unread if counts[number] < self.settings.min_questions}
+        return informative, unread
 
     def _informative(self, sentences: Sequence[Sentence]) -> list[tuple[Sentence, TeacherTargets]]:
         """Sentences with their teacher targets, without questions that theta_0 answers as well without context."""
