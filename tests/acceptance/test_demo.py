@@ -124,7 +124,6 @@ def test_killing_the_update_worker_and_the_serving_actor_stops_nothing(demo: Run
     assert {name: len(set(pids)) for name, pids in demo.pids.items()} == {"update worker": 2, "serving actor": 2}
     summary = demo.summary()
     assert summary["num_failed_requests"] == summary["num_mixed_version_answers"] == 0
-    assert summary["num_retried_requests"] > 0
     assert_nothing_was_lost(demo)
 
 
