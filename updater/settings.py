@@ -15,7 +15,7 @@ class UpdateSettings(BaseModel):
         default=12, ge=4, description="Questions sampled from the model about each experience, before duplicates go."
     )
     near_misses_per_experience: int = Field(
-        default=4, ge=0, description="Near-miss questions that the model is asked to write about each experience."
+        default=6, ge=0, description="Near-miss questions that the model is asked to write about each experience."
     )
     exchanges_per_question: int = Field(
         default=1, ge=0, description="Near misses made of each question by exchanging one word of its subject."
@@ -45,9 +45,9 @@ class UpdateSettings(BaseModel):
         default=320, ge=0, description="Stored targets of earlier experiences sampled for each update."
     )
     num_steps: int = Field(default=40, ge=1, description="Most optimiser steps of an update.")
-    batch_about: int = Field(default=22, ge=1, description="Target sentences a step.")
+    batch_about: int = Field(default=26, ge=1, description="Target sentences a step, half of them near misses.")
     batch_anchors: int = Field(default=6, ge=1, description="Anchors a step.")
-    batch_replay: int = Field(default=18, ge=0, description="Replayed sentences a step.")
+    batch_replay: int = Field(default=26, ge=0, description="Replayed sentences a step.")
     lowest_adapted: float = Field(
         default=1 / 3,
         ge=0,
@@ -55,7 +55,7 @@ class UpdateSettings(BaseModel):
         description="Share of the model's blocks, from the input up, that an update leaves alone.",
     )
     rank: int = Field(default=32, ge=1, description="Rank of the LoRA factors.")
-    learning_rate: float = Field(default=8e-3, gt=0, description="Peak learning rate of AdamW on the LoRA factors.")
+    learning_rate: float = Field(default=1e-2, gt=0, description="Peak learning rate of AdamW on the LoRA factors.")
     up_rate_ratio: float = Field(
         default=1.0, gt=0, description="Learning rate of B over that of A (LoRA+, arXiv 2402.12354)."
     )

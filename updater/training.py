@@ -33,7 +33,8 @@ ROUTING_LAYERS: Final = frozenset({"q_proj", "k_proj"})
 class TrainingSet(NamedTuple):
     """The sentences of one update. `held_out` is about the batch as well, and only watched."""
 
-    about: Sequence[TeacherTargets]
+    questions: Sequence[TeacherTargets]
+    near_misses: Sequence[TeacherTargets]
     held_out: Sequence[TeacherTargets]
     anchors: Sequence[TeacherTargets]
     reading_anchors: Sequence[TeacherTargets]
@@ -204,7 +205,9 @@ def train(
     trained = [*down, *up]
     groups = [{"params": down, "rate_ratio": 1.0}, {"params": up, "rate_ratio": settings.up_rate_ratio}]
     optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, weight_decay=0.0)
-    about = Sampler(sentences.about, settings.batch_about, rng)
+    # Near misses outnumber questions; drawn together, they would teach `unknown` before anything else.
+    questions = Sampler(sentences.questions, settings.batch_about - settings.batch_about // 2, rng)
+    near_misses = Sampler(sentences.near_misses, settings.batch_about // 2, rng)
     anchors = Sampler(sentences.anchors, settings.batch_anchors, rng)
     reading = Sampler(sentences.reading_anchors, max(1, settings.batch_anchors // 4), rng)
     replay = Sampler(sentences.replay, settings.batch_replay, rng)
@@ -212,19 +215,20 @@ def train(
     while step < settings.num_steps:
         for group in optimizer.param_groups:
             group["lr"] = rate_at(step, settings) * group["rate_ratio"]
-        minibatches = [sampler.take() for sampler in (about, anchors, replay)]
+        minibatches = [sampler.take() for sampler in (questions, near_misses, anchors, replay)]
         with autocast(theta_n.device):
-            # One pass for the three kinds of short prompts; those with notes to read are longer and go alone.
+            # One pass for all short prompts; those with notes to read are longer and go alone.
             together = kl_of_each(student, [sentence for part in minibatches for sentence in part], pad_token_id)
             reading_kl = kl_of_each(student, reading.take(), pad_token_id)
-        about_kl, anchor_kl, replay_kl = torch.split(together, [len(part) for part in minibatches])
-        loss = mean_or_zero(about_kl) + settings.replay_weight * mean_or_zero(replay_kl)
+        parts = torch.split(together, [len(part) for part in minibatches])
+        question_kl, near_miss_kl, anchor_kl, replay_kl = parts
+        loss = mean_or_zero(torch.cat((question_kl, near_miss_kl))) + settings.replay_weight * mean_or_zero(replay_kl)
         loss = loss + settings.anchor_weight * (mean_or_zero(anchor_kl) + mean_or_zero(reading_kl)) / 2
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        for sampler, kl_B in ((about, about_kl), (anchors, anchor_kl), (replay, replay_kl), (reading, reading_kl)):
+        for sampler, kl_B in zip((questions, near_misses, anchors, replay, reading), (*parts, reading_kl), strict=True):
             sampler.note(kl_B.tolist())
         step += 1
         progress(step, settings.num_steps)

@@ -284,7 +284,8 @@ class Updater:
 
     def _train(self, material: Material, seed: int, progress: Progress, lease: UpdaterLease) -> TrainingResult:
         sentences = TrainingSet(
-            about=material.of(held_out=False),
+            questions=material.of(held_out=False, kind="question"),
+            near_misses=material.of(held_out=False, kind="near_miss"),
             held_out=material.of(held_out=True),
             anchors=material.anchors[NUM_GATE_ANCHORS:],
             reading_anchors=material.reading_anchors[NUM_GATE_ANCHORS // 2 :],

@@ -30,7 +30,14 @@ def sentences(model: PreTrainedModel | None = None) -> TrainingSet:
     model = model or tiny_base().model
     about = targets(model, [NOTE])
     unmoved = targets(model, [])
-    return TrainingSet(about=about[:3], held_out=about[3:], anchors=unmoved[:2], reading_anchors=unmoved[2:], replay=[])
+    return TrainingSet(
+        questions=about[:2],
+        near_misses=about[2:3],
+        held_out=about[3:],
+        anchors=unmoved[:2],
+        reading_anchors=unmoved[2:],
+        replay=[],
+    )
 
 
 def trained(
@@ -61,8 +68,8 @@ def stirred(student: Any) -> Any:  # noqa: ANN401 - peft's model has no useful s
 def test_an_update_brings_the_student_closer_to_the_teacher_and_leaves_theta_n_alone() -> None:
     material = sentences()
     result = trained(UpdateSettings(num_steps=60, rank=8, stop_kl_nats=0.0, learning_rate=2e-2), material=material)
-    before = sentence_kl(tiny_base().model, material.about, 0)
-    after = sentence_kl(folded(tiny_base().model, result.factors), material.about, 0)
+    before = sentence_kl(tiny_base().model, material.questions, 0)
+    after = sentence_kl(folded(tiny_base().model, result.factors), material.questions, 0)
     assert sum(after) < 0.5 * sum(before)
     assert result.num_steps == 60
     assert weights_hash(weights_of(tiny_base().model)) == tiny_base().fingerprint
