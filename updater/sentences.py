@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from memory_log.records import Experience
+from updater.anchors import Anchor
 from updater.generation import generate_texts
 from updater.language_model import LanguageModel
 from updater.sequences import TokenizedSentence
@@ -78,7 +79,7 @@ def write_sentences(
     settings: UpdateSettings,
     *,
     seed: int,
-    strangers: Sequence[Sequence[str]],
+    strangers: Sequence[Anchor],
     has_history: Callable[[Sequence[str], int], bool],
 ) -> WrittenSentences:
     """Write target sentences and near misses about a batch.
@@ -93,7 +94,7 @@ def write_sentences(
         experiences: the batch, one context each.
         settings: how many to sample, and the held-out share.
         seed: of sampling and of the held-out choice.
-        strangers: names of unrelated subjects, each as its words: where exchanged words come from.
+        strangers: anchors about unrelated subjects: where exchanged words come from.
         has_history: (words, experience id) -> whether the lineage holds another experience about all of these words;
             such near misses are dropped, because they would erase older knowledge.
     """
@@ -123,7 +124,7 @@ def write_sentences(
     for sentence in written.sentences:
         candidates += [
             (by_id[sentence.experience_id], exchanged)
-            for exchanged in _exchanged(sentence, strangers, settings.exchanges_per_question, rng)
+            for exchanged in exchanged_words(sentence, strangers, settings.exchanges_per_question, rng)
         ]
     written.sentences += _near_misses(base, experiences, _distinct(candidates), has_history)
     written.num_sampled, written.num_candidates = len(sampled), len(candidates)
@@ -142,15 +143,22 @@ def _distinct(asked: Sequence[tuple[Experience, str]]) -> list[tuple[Experience,
     return kept
 
 
-def _exchanged(sentence: Sentence, strangers: Sequence[Sequence[str]], count: int, rng: random.Random) -> list[str]:
-    """A question with one word of its subject exchanged for a stranger's word in the same place."""
+def exchanged_words(sentence: Sentence, strangers: Sequence[Anchor], count: int, rng: random.Random) -> list[str]:
+    """A question with one word of its subject exchanged for the word in its place of a subject of the same kind."""
     words, found = sentence.subject.split(), []
-    for stranger in rng.sample(strangers, min(count, len(strangers))):
-        place = rng.randrange(min(len(words), len(stranger)))
+    alike = [s.words for s in strangers if len(s.words) == len(words) and _opening(s) == _opening(sentence)]
+    for stranger in rng.sample(alike, min(count, len(alike))):
+        place = rng.randrange(len(words))
         if stranger[place].lower() != words[place]:
             pattern = re.compile(rf"\b{re.escape(words[place])}\b", re.IGNORECASE)
             found.append(stranger[place].join(pattern.split(sentence.prompt)))
     return found
+
+
+def _opening(said: Sentence | Anchor) -> str | None:
+    """The common word that a completion begins with, such as the article of a thing; None before a name."""
+    first = words_of(said.completion)[:1]
+    return first[0] if first and first[0] in _COMMON_WORDS else None
 
 
 def _near_misses(

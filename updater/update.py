@@ -182,7 +182,7 @@ class Updater:
         def has_history(words: Sequence[str], experience_id: int) -> bool:
             return any(found.id != experience_id for found in self.log.experiences_mentioning(lineage, words, limit=2))
 
-        strangers = [anchor.words for anchor in anchors if anchor.words]
+        strangers = [anchor for anchor in anchors if anchor.words]
         return write_sentences(
             self.base, experiences, self.settings, seed=seed, strangers=strangers, has_history=has_history
         )

@@ -6,7 +6,7 @@ Knows: drawing questions with and without notes about freshly drawn subjects. Re
 import random
 from typing import Final
 
-from agent.household.language import EntityDrawer, answer, question, statement, unknown_answer
+from agent.household.language import FAVOURITE_PREFIX, EntityDrawer, answer, question, statement, unknown_answer
 from updater.anchors import Anchor
 
 READING_SHARE: Final = 0.35
@@ -25,7 +25,7 @@ def _stranger(drawer: EntityDrawer, rng: random.Random) -> Anchor:
     relation = drawer.relation()
     subject = drawer.subject(relation)
     asked = question(subject, relation, rng, phrasing="written")
-    return Anchor((), asked, unknown_answer(subject, relation), tuple(subject.split()))
+    return Anchor((), asked, unknown_answer(subject, relation), _words(subject, relation))
 
 
 def _reading(drawer: EntityDrawer, rng: random.Random) -> Anchor:
@@ -38,4 +38,10 @@ def _reading(drawer: EntityDrawer, rng: random.Random) -> Anchor:
         right = unknown_answer(subject, relation)
         if any((fact.subject, fact.relation) == (subject, relation) for fact in facts):
             subject, relation, right = asked.subject, asked.relation, answer(asked)
-    return Anchor(notes, question(subject, relation, rng, phrasing="written"), right, tuple(subject.split()))
+    return Anchor(notes, question(subject, relation, rng, phrasing="written"), right, _words(subject, relation))
+
+
+def _words(subject: str, relation: str) -> tuple[str, ...]:
+    """What an anchor is about: `red mug`; of a favourite, whose and what: `mira drink`."""
+    kind = relation.removeprefix(FAVOURITE_PREFIX) if relation.startswith(FAVOURITE_PREFIX) else ""
+    return tuple(f"{subject} {kind}".split())

@@ -8,10 +8,12 @@ from hypothesis import strategies as st
 
 from memory_log.records import Experience
 from tests.model_fixtures import experience, household_dialogue, tiny_base
+from updater.anchors import Anchor
 from updater.sentences import (
     Sentence,
     WrittenSentences,
     consistent,
+    exchanged_words,
     key_words,
     tokenize,
     with_held_out,
@@ -79,8 +81,9 @@ def test_the_student_sees_no_notes_and_the_teacher_does() -> None:
 
 def written(batch: list[Experience], settings: UpdateSettings) -> WrittenSentences:
     # A model with random weights writes gibberish; how much is asked for and what is kept can be checked all the same.
+    strangers = [Anchor((), "Where is the blue cup?", "the blue cup is somewhere unknown", ("blue", "cup"))]
     return write_sentences(
-        tiny_base(), batch, settings, seed=0, strangers=[("blue", "cup")], has_history=lambda words, owner: False
+        tiny_base(), batch, settings, seed=0, strangers=strangers, has_history=lambda words, owner: False
     )
 
 
@@ -115,3 +118,14 @@ def test_a_misreading_is_dropped_where_most_phrasings_agree() -> None:
 def test_where_no_answer_has_a_majority_all_stay() -> None:
     split = [sentence(1, 0), sentence(1, 1)._replace(completion="something else")]
     assert consistent(split) == split and consistent([]) == []
+
+
+def test_one_word_is_exchanged_for_one_in_its_place_of_a_subject_of_the_same_kind() -> None:
+    asked = sentence(1, 0)._replace(
+        prompt="Where is the Red mug?", completion="the red mug is on the table", subject="red mug"
+    )
+    thing = Anchor((), "", "the blue cup is somewhere unknown", ("blue", "cup"))
+    favourite = Anchor((), "", "mira's favourite drink is unknown", ("mira", "drink"))
+    for seed in range(5):
+        (found,) = exchanged_words(asked, [thing, favourite], 2, random.Random(seed))
+        assert found in ("Where is the blue mug?", "Where is the Red cup?")
