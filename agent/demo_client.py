@@ -20,7 +20,7 @@ from memory_log.errors import SelfParamError
 from updater.dialogue import Dialogue
 
 NUM_CLIENTS: Final = 4
-LONGEST_PAUSE_SECONDS: Final = 2.0  # the update needs the cores more than the clients do
+LONGEST_PAUSE_SECONDS: Final = 4.0  # the update needs the cores more than the clients do
 ASKED_AT_ONCE: Final = 32
 GLANCE_SECONDS: Final = 0.05
 

@@ -32,7 +32,9 @@ GLANCE_SECONDS: Final = 0.1
 STATUS_SECONDS: Final = 5.0
 OUTCOME_SECONDS: Final = 10.0
 STALLED_SECONDS: Final = 420.0
-LAST_STAGE: Final = "gate"  # the updater's; the swap follows
+NEAR_FROM: Final = {"training": 0.9, "gate": 0.0}
+"""The updater's last stages, and the share of each from which a swap counts as near: a look at a busy worker may take
+longer than its gate."""
 WAITING_STATES: Final = (ExperienceState.PENDING, ExperienceState.LEASED)
 
 
@@ -87,7 +89,7 @@ class SwapWatch:
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def is_near(self) -> bool:
-        """Whether an update is being measured, or has been and is not visible yet."""
+        """Whether an update is about to be measured, or has been and is not visible yet."""
         return self._is_near.is_set()
 
     def __enter__(self) -> Self:
@@ -102,7 +104,8 @@ class SwapWatch:
 
     def _watch(self) -> None:
         while not self._stop.wait(GLANCE_SECONDS):
-            if self._runtime.worker_status().stage == LAST_STAGE:
+            status = self._runtime.worker_status()
+            if status.stage in NEAR_FROM and status.num_done >= NEAR_FROM[status.stage] * status.num_total:
                 self._is_near.set()
             else:
                 self._is_near.clear()

@@ -97,26 +97,93 @@ _LISTED: Final = frozenset(
         [*ADJECTIVES, *NOUNS, *ROOMS, *FURNITURE, *NAMES, *(value for values in FAVOURITES.values() for value in values)]
     ).split()
 )
+_COMMON_WORDS: Final = """
+able about above accident account across act action adult advice afraid after afternoon again age agree air alarm
+album alive allow alone along alphabet already always amount ancient angle angry animal ankle answer ant anybody
+anyone apartment appear area argue arm army around arrive arrow artist ask asleep attack aunt autumn avenue awake
+award away baby back bacon bad badge bakery balance ballet band bank bargain bark barn base basic battle beach beard
+beast beauty because beetle before begin behave belief believe below bend beneath berry best better between beyond
+bicycle big bill bird birth bite bitter blade blame blind block blood blow boat body bone border borrow boss bottom
+bounce brain branch brave break breath breeze brick bride bridge bring broad brother build bullet bundle burn bus
+business busy butcher butter button buy cabin cage calm camel camp canal captain care cargo carry castle cat catch
+cattle cause cave cell centre century certain chalk chance change chapter charm chase cheap cheek cheer cheese
+cherry chest chicken chief child chimney chin choice choose church circle city claim class clay clean clear clerk
+clever cliff climb clothes cloud club clumsy coach coal coast cobweb coconut collect college comfort command common
+company compass complain concert cook copy coral corn correct cost cotton cough council count country couple course
+cousin cover cow crab crack craft crash crawl cream creature creek crew crime crop cross crow crowd cruel crumb cry
+culture custom damage dance danger dark daughter dawn dead deal dear decide deer delay delight deny depth desert
+design detail devil dig dinner direct discover disease dish distance dive divide doctor dog dollar dolphin double
+doubt down dragon draw dream drive drop dry duck dull dust duty eager eagle ear early earn earth east easy edge
+effect effort egg either elbow elephant elm embark empire end enemy energy engine enjoy enough enter equal escape
+even evening event every evil exact example except excite expect expert explain extra eye face fact factory fail
+faint fair faith fall false fame family famous far farm fast fat fate father favour fear feast feed feel fence fever
+few fickle field fierce fight figure fill film find finger fire firm first fit flag flame flash flat flesh flight
+float flock flood floor flour flow flower fly fog fold follow fool foot force forest forget forgive form fort
+fortune forward fox frame free freeze fresh friend frog front frost frozen fruit fuel full fun fur future gain
+gallop game gang gap garbage gas gate gather general gentle ghost giant gift girl give glory glow goal goat gold
+good goose grab grace grain grand grass grave great greedy grey grief grind grip ground group grow guard guess guest
+guide guilt gulf gun habit hail hair half hall handle hang happen happy harbour hard harm harvest hate have hawk
+head health hear heart heat heaven hedge height help herd here hero hide high hill hint history hit hold hole
+holiday honest honey hope horizon horn horse hospital host hour huge human humble hundred hunger hunt hurry hurt
+husband ice idea ideal ill imagine inch include industry insect inside iron island issue ivy jail jaw jealous jelly
+jewel job join joke journey judge juice jump jungle junior just keen keep kernel kick kill kind king kiss kitten
+knee kneel knight knock knot know knowledge labour lack lady lake lamb land lane language last late laugh law lay
+lead leaf league lean learn least leave leg legend lemon lend length less lesson letter level liar liberty lick lie
+life lift light limb limit line lion lip list listen little live load loan local lonely long look loose lord lose
+loss lot loud love low loyal luck lump lung machine magic maid mail main major make male man manage many march mark
+market marry marsh mass master match matter meal mean measure meat medal meet melt member mend mercy merry mess
+metal method middle mild mile milk mill mind mine minor minute miracle miss mist mix model modern moment monkey
+monster month mood moon moral more morning most mother motor mountain mouse mouth move much mud murder muscle museum
+music must mystery nail name narrow nation native nature near neat neck need nephew nerve nest net never news next
+nice night noble noise none noon normal north nose note nothing notice novel now number nurse oak oath obey object
+occur ocean odd offer office often oil open opinion orbit order organ origin other ounce outside oven over owe owl
+own ox pace pack pain paint pair palace pale palm panic parade parcel pardon parent park parrot part partner party
+pass past path pause pay peace peak peasant people perfect perform perhaps permit phrase pick picture piece pig
+pigeon pilot pink pirate pity place plain plan planet plant play please plenty plot plough poem poet point poison
+pole police polish polite poor popular port position possible potato pour power praise pray prefer prepare present
+press pretend pretty price pride priest prince print prison private prize problem process profit promise proof
+proper protect proud prove provide public pull pump punish pupil pure purpose push puzzle quarrel quarter queen
+question quick quiet quit quite race rage rail rain raise ranch range rapid rare rat raw reach read real really
+reason rebel receive record recover reduce refuse region regret relate relax rely remain remember remote repair
+repeat reply report rescue rest result retire return reward rhyme rice rich ride right rise risk rival river road
+roar roast rob rock roll roof root rough rout row royal rub rude ruin rule run rush sad safe sail saint salad salt
+same sand save scale scare scene school score scout scream sea search season seat second secret seed seek seem sell
+send sense sentence separate serious serve settle seven shadow shake shame shape share shark sharp sheep shelter
+shepherd shield shift shine ship shock shoot shop shore short shoulder shout show shower shy sick side sight sign
+signal silence silk simple sin sing sink sister skill skin sky slave sleep slide slip slope slow small smart smell
+smile smoke smooth snail snake snow social soft soil soldier solid solve something song soon sore sorry sort soul
+sound soup south space spare spark speak special speech speed spell spend spider spirit spite splash split sport
+spot spread spring square squirrel stable staff stage stair stand star start state station stay steady steal steam
+steep step stick sting stir stomach stone stop storm story straight strange stream street strength stretch strike
+string strip strong struggle student stuff stupid subject succeed such sudden suffer sugar suggest suit summer sun
+supper supply support suppose sure surface surprise surround swallow swamp swan sweat sweep sweet swim swing sword
+system tail take talk tall tame tank taste tax teach team tear tell temper temple tend tennis terror test thank
+theft theory thick thief thing think thirst thorn thought threat throat throne through throw thumb thunder tide tie
+tiger tight timber time tip tired title tobacco today toe together tomato tomorrow tone tongue tool tooth top total
+touch tough tour tower town trace track trade train trap travel tree tremble trial tribe trick trip troop trouble
+true trust truth try turkey turn turtle twist type tyre ugly uncle under union unit unless until upper urge use
+usual vain valley value van vanish variety vast vein verb very vessel victim view village violin virtue visit voice
+vote voyage wage wagon wait wake walk wall wander want war warm warn wash waste watch water wave way weak wealth
+weapon wear weather weave wedding weed week weight welcome west whale wheat wheel while whip whisper whistle whole
+wicked widow wife wild will win wind window wing winter wise wish wolf woman wonder wood wool word work world worm
+worry worth wound wrap wreck wrist write wrong yard yawn year yellow yesterday yet yield young youth zebra zero
+""".split()  # noqa: SIM905
+"""Everyday words that the lists above may lack: whole and in parts they show the model the letters of English."""
+
 _CUT_FROM: Final = [
     *(word for words in (ADJECTIVES, NOUNS, ROOMS, FURNITURE, NAMES) for word in words_of(words, "train")),
-    *"""
-    about after again always anybody around because before believe between circle cloud daughter early earth either
-    embark empire enough even evening every example father fickle finger forest friend garbage giant gentle happy heaven
-    human humble hundred idea imagine island journey jump kitten knowledge lady leave letter little machine minute
-    moment morning mountain mother never nothing number ocean often opinion other outside people perhaps picture please
-    power pretty question quick quiet really remember river school second secret seven shoulder simple sister something
-    special spring story strange summer sudden together tomorrow travel trouble ugly uncle under unless until usual
-    valley village visit voice water weather whisper window winter wonder world yellow yesterday young
-    """.split(),  # noqa: SIM905
+    *(word for word in _COMMON_WORDS if word not in _LISTED or split_of(word) == "train"),
 ]
-CUT_SHARE: Final = 0.45
+CUT_SHARE: Final = 0.6
+SHORTEST: Final = 3
+LONGEST: Final = 12
 
 
 def _cut(rng: random.Random) -> str:
-    """A few letters out of an ordinary word, often its beginning."""
+    """Letters out of an ordinary word, often its beginning, sometimes all of it."""
     word = rng.choice(_CUT_FROM)
-    start = 0 if rng.random() < 0.5 else rng.randrange(max(1, len(word) - 1))
-    return word[start : start + rng.choice((2, 3, 3, 4, 5))]
+    start = 0 if rng.random() < 0.6 else rng.randrange(max(1, len(word) - 1))
+    return word[start : start + rng.choice((2, 3, 3, 4, 5, LONGEST))]
 
 
 def made_up_word(rng: random.Random, num_syllables: int | None = None) -> str:
@@ -129,5 +196,5 @@ def made_up_word(rng: random.Random, num_syllables: int | None = None) -> str:
             word = "".join(_cut(rng) for _ in range(count - rng.choice((0, 0, 1)))).replace("-", "")
         else:
             word = "".join(rng.choice(_ONSETS) + rng.choice(_VOWELS) for _ in range(count)) + rng.choice(_CODAS)
-        if len(word) > 2 and word not in _LISTED:
+        if SHORTEST <= len(word) <= LONGEST and word not in _LISTED:
             return word
