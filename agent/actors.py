@@ -193,7 +193,7 @@ class UpdateWorkerActor:
         lineage, batch_size, max_wait_seconds: As for `UpdateWorker`.
         serving_name: Name of the serving actor that takes up each version right after it was admitted; None for nobody.
             A name, because Ray cannot promise to restart an actor that was given a handle.
-        num_threads: CPU threads of torch in this process.
+        num_threads: CPU threads of torch while it learns.
     """
 
     def __init__(
@@ -206,7 +206,9 @@ class UpdateWorkerActor:
         serving_name: str | None = None,
         num_threads: int = 1,
     ) -> None:
-        torch.set_num_threads(num_threads)
+        # Only the thread that learns gets more: with a second team of OpenMP threads in the process there would be more
+        # of them than cores, and GNU's OpenMP then lets them sleep at every step.
+        torch.set_num_threads(1)
         self._serving = None if serving_name is None else ray.get_actor(serving_name)
         self._worker = UpdateWorker(
             # Ray keeps an actor's id over its restarts, and never gives it to another one.
@@ -216,7 +218,7 @@ class UpdateWorkerActor:
             max_wait_seconds=max_wait_seconds,
             announce=self._refresh_serving,
         )
-        self._thread = threading.Thread(target=self._worker.run, name="update-worker", daemon=True)
+        self._thread = threading.Thread(target=self._learn, args=(num_threads,), name="update-worker", daemon=True)
         self._thread.start()
 
     def status(self) -> WorkerStatus:
@@ -228,6 +230,10 @@ class UpdateWorkerActor:
         self._worker.stop()
         self._thread.join(STOP_SECONDS)
         return not self._thread.is_alive()
+
+    def _learn(self, num_threads: int) -> None:
+        torch.set_num_threads(num_threads)
+        self._worker.run()
 
     def _refresh_serving(self, version: int) -> None:
         # A refresh reads the log itself, so it cannot bring an old version back however late it comes.

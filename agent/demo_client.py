@@ -20,7 +20,8 @@ from memory_log.errors import SelfParamError
 from updater.dialogue import Dialogue
 
 NUM_CLIENTS: Final = 4
-LONGEST_PAUSE_SECONDS: Final = 4.0  # the update needs the cores more than the clients do
+NUM_HURRIED: Final = 2  # enough that there is hardly a moment without a request
+LONGEST_PAUSE_SECONDS: Final = 6.0  # the update needs the cores more than the clients do
 ASKED_AT_ONCE: Final = 32
 GLANCE_SECONDS: Final = 0.05
 
@@ -128,7 +129,7 @@ class Clients:
     Args:
         desk: where they ask.
         topic: draws the next question; None while there is nothing to ask.
-        hurry: whether to ask without a pause now.
+        hurry: whether the first NUM_HURRIED of them should ask without a pause now.
         heard: told of every reply.
         seed: of pauses and topics.
     """
@@ -143,10 +144,14 @@ class Clients:
         seed: int,
         num_clients: int = NUM_CLIENTS,
     ) -> None:
-        self._desk, self._topic, self._hurry, self._heard = desk, topic, hurry, heard
+        self._desk, self._topic, self._heard = desk, topic, heard
         self._stop = threading.Event()
         self._threads = [
-            threading.Thread(target=self._ask_until_stopped, args=(random.Random(f"{seed}/{number}"),), daemon=True)
+            threading.Thread(
+                target=self._ask_until_stopped,
+                args=(random.Random(f"{seed}/{number}"), hurry if number < NUM_HURRIED else lambda: False),
+                daemon=True,
+            )
             for number in range(num_clients)
         ]
 
@@ -162,7 +167,7 @@ class Clients:
         for thread in self._threads:
             thread.join(30)
 
-    def _ask_until_stopped(self, rng: random.Random) -> None:
+    def _ask_until_stopped(self, rng: random.Random, hurry: Callable[[], bool]) -> None:
         while not self._stop.is_set():
             question = self._topic(rng)
             if question is not None:
@@ -170,10 +175,10 @@ class Clients:
                     self._heard(self._desk.ask([question])[0])
                 except SelfParamError:
                     continue  # noted as failed by the desk; a client goes on asking
-            self._pause(rng.uniform(0, LONGEST_PAUSE_SECONDS))
+            self._pause(rng.uniform(0, LONGEST_PAUSE_SECONDS), hurry)
 
-    def _pause(self, seconds: float) -> None:
+    def _pause(self, seconds: float, hurry: Callable[[], bool]) -> None:
         """Wait, but no longer than until there is a reason to hurry."""
         deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline and not self._hurry() and not self._stop.wait(GLANCE_SECONDS):
+        while time.monotonic() < deadline and not hurry() and not self._stop.wait(GLANCE_SECONDS):
             pass

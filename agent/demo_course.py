@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
 import gymnasium
+from ray.exceptions import RayError
 
 from agent.demo_client import Clients, Desk, Ledger, Reply
 from agent.demo_measures import Condition, ProbeRow, UpdateRow, share
@@ -22,19 +23,18 @@ from agent.household import ENVIRONMENT_ID
 from agent.household.explorer import explore
 from agent.runtime import Runtime
 from agent.serving import Swap
-from agent.worker import UpdateOutcome
+from agent.worker import UpdateOutcome, WorkerStatus
 from memory_log.errors import SelfParamError
 from memory_log.log import MemoryLog
 from memory_log.records import Experience, ExperienceState, NewExperience, Probe, ProbeResult
 
-TICK_SECONDS: Final = 0.2
-GLANCE_SECONDS: Final = 0.1
+TICK_SECONDS: Final = 0.5
+GLANCE_SECONDS: Final = 0.5
+CLOSE_GLANCE_SECONDS: Final = 0.1
 STATUS_SECONDS: Final = 5.0
 OUTCOME_SECONDS: Final = 10.0
 STALLED_SECONDS: Final = 420.0
-NEAR_FROM: Final = {"training": 0.9, "gate": 0.0}
-"""The updater's last stages, and the share of each from which a swap counts as near: a look at a busy worker may take
-longer than its gate."""
+LAST_STEPS_SHARE: Final = 0.85  # of a training; from here on the worker is watched closely
 WAITING_STATES: Final = (ExperienceState.PENDING, ExperienceState.LEASED)
 
 
@@ -80,19 +80,37 @@ class House:
         self._env.close()
 
 
-class SwapWatch:
-    """Looks in a thread of its own whether a swap is near, so that clients can see to it that it meets requests."""
+class WorkerWatch:
+    """Asks the update worker, in a thread of its own, how far it is; seldom, since every look costs its update time."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._is_near, self._stop = threading.Event(), threading.Event()
+        self._status = WorkerStatus(pid=0)
+        self._error: RayError | None = None
+        self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
-    def is_near(self) -> bool:
-        """Whether an update is about to be measured, or has been and is not visible yet."""
-        return self._is_near.is_set()
+    @property
+    def status(self) -> WorkerStatus:
+        """What the worker last said.
+
+        Raises:
+            RayError: it cannot be asked any more.
+        """
+        if self._error is not None:
+            raise self._error
+        return self._status
+
+    def swap_is_near(self) -> bool:
+        """Whether an update has been trained and is not visible yet."""
+        return self._has_trained(1.0)
+
+    def _has_trained(self, share: float) -> bool:
+        status = self._status
+        return status.stage == "gate" or (status.stage == "training" and status.num_done >= share * status.num_total)
 
     def __enter__(self) -> Self:
+        self._status = self._runtime.worker_status()
         self._thread.start()
         return self
 
@@ -103,12 +121,12 @@ class SwapWatch:
         self._thread.join(STATUS_SECONDS)
 
     def _watch(self) -> None:
-        while not self._stop.wait(GLANCE_SECONDS):
-            status = self._runtime.worker_status()
-            if status.stage in NEAR_FROM and status.num_done >= NEAR_FROM[status.stage] * status.num_total:
-                self._is_near.set()
-            else:
-                self._is_near.clear()
+        while not self._stop.wait(CLOSE_GLANCE_SECONDS if self._has_trained(LAST_STEPS_SHARE) else GLANCE_SECONDS):
+            try:
+                self._status = self._runtime.worker_status()
+            except RayError as exc:
+                self._error = exc
+                return
 
 
 class Course:
@@ -152,21 +170,21 @@ class Course:
         self._topics: list[Probe] = []
         self._on_show: dict[str, tuple[Probe, str]] = {}
         self._was_updating = False
-        self._swap_watch = SwapWatch(runtime)
+        self._watch = WorkerWatch(runtime)
         self._last_change = time.monotonic()
         self._counts: dict[ExperienceState, int] = {}
 
     def run(self) -> None:
         """Feed, wait and ask until the last update's probes have been asked."""
         clients = Clients(
-            self._desk, topic=self._topic, hurry=self._swap_watch.is_near, heard=self._heard, seed=self._seed
+            self._desk, topic=self._topic, hurry=self._watch.swap_is_near, heard=self._heard, seed=self._seed
         )
         try:
-            with self._swap_watch, clients:
+            with self._watch, clients:
                 while len(self.update_rows) < self._updates:
                     self._look()
-                    if self.book.num_cohorts < self._updates and not self._counts[ExperienceState.PENDING]:
-                        self._feed()
+                    if self.book.num_cohorts == len(self.update_rows):
+                        self._feed()  # not before the probes were asked: measuring would slow the update down
                     elif self._has_ended(len(self.update_rows)):
                         self._evaluate(len(self.update_rows))
                     else:
@@ -193,14 +211,14 @@ class Course:
     # -------------------------------------------------------------------------------------------------- log and worker
 
     def _feed(self) -> None:
-        """Let the agent live a little further. Called when the worker has claimed what was fed before."""
+        """Let the agent live a little further."""
         stored = self._log.append_many(self._house.live(self._batch))
         self._topics = self._topics + self.book.add_cohort(stored)
         self._say(f"{len(stored)} new experiences, such as: {stored[0].text}")
 
     def _look(self) -> None:
         """Read what the worker and the server do now, show it and keep it."""
-        status, stats = self._runtime.worker_status(), self._runtime.serving_stats()
+        status, stats = self._watch.status, self._runtime.serving_stats()
         self.outcomes |= {outcome.started_at: outcome for outcome in status.outcomes}
         for swap in stats.swaps:
             self.swaps.setdefault(swap.version, swap)
@@ -230,8 +248,7 @@ class Course:
         return [self._log.get(experience.id) for experience in self.book.cohort(cohort)]
 
     def _has_ended(self, cohort: int) -> bool:
-        fed = cohort < self.book.num_cohorts
-        return fed and all(experience.state not in WAITING_STATES for experience in self._now(cohort))
+        return all(experience.state not in WAITING_STATES for experience in self._now(cohort))
 
     def _outcome_of(self, version: int) -> UpdateOutcome | None:
         """The worker's report about a version; None when the worker died before it could give it."""

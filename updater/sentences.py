@@ -22,6 +22,7 @@ from updater.sequences import TokenizedSentence
 from updater.settings import UpdateSettings
 
 MAX_QUESTION_WORDS = 40
+THINNED_SHARE = 0.3
 _COMMON_WORDS = frozenset(
     """
     a an and are at belongs by does favourite for from has have he her his i in is it its me my of on or she somewhere
@@ -204,6 +205,16 @@ def with_held_out(sentences: Sequence[Sentence], share: float, rng: random.Rando
         chosen = set(rng.sample(range(len(group)), count))
         split += [sentence._replace(held_out=index in chosen) for index, sentence in enumerate(group)]
     return split
+
+
+def thinned(question: str, subject: str, rng: random.Random) -> str:
+    """A question without some of its words, but with its subject, such as `is the red mug kept`.
+
+    The student learns the answer behind such questions too: what it should go by is the subject, not a phrasing.
+    """
+    about = set(subject.split())
+    words = question.split()
+    return " ".join(word for word in words if about & set(words_of(word)) or rng.random() > THINNED_SHARE)
 
 
 def tokenize(base: LanguageModel, sentences: Sequence[Sentence]) -> tuple[list[TokenizedSentence], list[list[int]]]:

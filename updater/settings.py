@@ -40,14 +40,14 @@ class UpdateSettings(BaseModel):
     kept_tokens: int = Field(
         default=32, ge=1, description="Teacher tokens kept at each position; the rest is one tail bucket."
     )
-    num_anchors: int = Field(default=160, ge=1, description="Fresh unrelated sentences drawn for each update.")
+    num_anchors: int = Field(default=120, ge=1, description="Fresh unrelated sentences drawn for each update.")
     num_replay: int = Field(
-        default=320, ge=0, description="Stored targets of earlier experiences sampled for each update."
+        default=400, ge=0, description="Stored targets of earlier experiences sampled for each update."
     )
-    num_steps: int = Field(default=40, ge=1, description="Most optimiser steps of an update.")
-    batch_about: int = Field(default=26, ge=1, description="Target sentences a step, half of them near misses.")
+    num_steps: int = Field(default=52, ge=1, description="Most optimiser steps of an update.")
+    batch_about: int = Field(default=16, ge=1, description="Target sentences a step, half of them near misses.")
     batch_anchors: int = Field(default=6, ge=1, description="Anchors a step.")
-    batch_replay: int = Field(default=26, ge=0, description="Replayed sentences a step.")
+    batch_replay: int = Field(default=16, ge=0, description="Replayed sentences a step, half of them near misses.")
     lowest_adapted: float = Field(
         default=1 / 3,
         ge=0,
@@ -55,14 +55,16 @@ class UpdateSettings(BaseModel):
         description="Share of the model's blocks, from the input up, that an update leaves alone.",
     )
     rank: int = Field(default=32, ge=1, description="Rank of the LoRA factors.")
-    learning_rate: float = Field(default=1e-2, gt=0, description="Peak learning rate of AdamW on the LoRA factors.")
+    learning_rate: float = Field(default=8e-3, gt=0, description="Peak learning rate of AdamW on the LoRA factors.")
     up_rate_ratio: float = Field(
         default=1.0, gt=0, description="Learning rate of B over that of A (LoRA+, arXiv 2402.12354)."
     )
     anchor_weight: float = Field(default=1.0, ge=0, description="lambda_anchor in the objective.")
     replay_weight: float = Field(default=2.0, ge=0, description="lambda_replay in the objective.")
     stop_kl_nats: float = Field(
-        default=0.01, ge=0, description="Training stops when the held-out KL (nats a token) is below this."
+        default=0.01,
+        ge=0,
+        description="Training cools down and ends once the held-out KL (nats a token) is below this.",
     )
     lease_seconds: float = Field(
         default=120.0, gt=0, description="Life of the updater lease; renewed between the stages of an update."

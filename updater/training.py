@@ -27,6 +27,8 @@ from updater.targets import TeacherTargets, kl_per_position
 
 CHECK_EVERY: Final = 8
 WARMUP_STEPS: Final = 4
+COOL_DOWN_STEPS: Final = 8
+READING_EVERY: Final = 4  # steps; as many anchors with notes are then taken
 ROUTING_LAYERS: Final = frozenset({"q_proj", "k_proj"})
 
 
@@ -38,7 +40,8 @@ class TrainingSet(NamedTuple):
     held_out: Sequence[TeacherTargets]
     anchors: Sequence[TeacherTargets]
     reading_anchors: Sequence[TeacherTargets]
-    replay: Sequence[TeacherTargets]
+    replay_questions: Sequence[TeacherTargets]
+    replay_near_misses: Sequence[TeacherTargets]
 
 
 class TrainingResult(NamedTuple):
@@ -167,11 +170,9 @@ def cpu_flags() -> frozenset[str]:
     return frozenset(next((line.split(":", 1)[1] for line in lines if line.startswith("flags")), "").split())
 
 
-def rate_at(step: int, settings: UpdateSettings) -> float:
-    """Warm-up, then linear to a tenth at the last step."""
-    if step < WARMUP_STEPS:
-        return settings.learning_rate * (step + 1) / WARMUP_STEPS
-    return settings.learning_rate * (1.0 - 0.9 * step / settings.num_steps)
+def rate_at(step: int, share_done: float, settings: UpdateSettings) -> float:
+    """Warm-up, then linear to a tenth at the end."""
+    return settings.learning_rate * min((step + 1) / WARMUP_STEPS, 1.0 - 0.9 * share_done)
 
 
 def train(
@@ -205,36 +206,44 @@ def train(
     trained = [*down, *up]
     groups = [{"params": down, "rate_ratio": 1.0}, {"params": up, "rate_ratio": settings.up_rate_ratio}]
     optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, weight_decay=0.0)
-    # Near misses outnumber questions; drawn together, they would teach `unknown` before anything else.
-    questions = Sampler(sentences.questions, settings.batch_about - settings.batch_about // 2, rng)
-    near_misses = Sampler(sentences.near_misses, settings.batch_about // 2, rng)
-    anchors = Sampler(sentences.anchors, settings.batch_anchors, rng)
-    reading = Sampler(sentences.reading_anchors, max(1, settings.batch_anchors // 4), rng)
-    replay = Sampler(sentences.replay, settings.batch_replay, rng)
-    held_out_kl, step = float("inf"), 0
-    while step < settings.num_steps:
+    # Near misses outnumber questions; drawn together, they would teach and keep `unknown` before anything else.
+    samplers = [
+        Sampler(sentences.questions, settings.batch_about - settings.batch_about // 2, rng),
+        Sampler(sentences.near_misses, settings.batch_about // 2, rng),
+        Sampler(sentences.replay_questions, settings.batch_replay - settings.batch_replay // 2, rng),
+        Sampler(sentences.replay_near_misses, settings.batch_replay // 2, rng),
+        Sampler(sentences.anchors, settings.batch_anchors, rng),
+    ]
+    reading = Sampler(sentences.reading_anchors, READING_EVERY, rng)
+    held_out_kl, step, last_step, share_done = float("inf"), 0, settings.num_steps, 0.0
+    while step < last_step:
         for group in optimizer.param_groups:
-            group["lr"] = rate_at(step, settings) * group["rate_ratio"]
-        minibatches = [sampler.take() for sampler in (questions, near_misses, anchors, replay)]
+            group["lr"] = rate_at(step, share_done, settings) * group["rate_ratio"]
+        minibatches = [sampler.take() for sampler in samplers]
+        read = reading.take() if step % READING_EVERY == 0 else []
         with autocast(theta_n.device):
-            # One pass for all short prompts; those with notes to read are longer and go alone.
+            # One pass for all short prompts; those with notes to read are longer and go alone, several at a time.
             together = kl_of_each(student, [sentence for part in minibatches for sentence in part], pad_token_id)
-            reading_kl = kl_of_each(student, reading.take(), pad_token_id)
+            reading_kl = kl_of_each(student, read, pad_token_id)
         parts = torch.split(together, [len(part) for part in minibatches])
-        question_kl, near_miss_kl, anchor_kl, replay_kl = parts
-        loss = mean_or_zero(torch.cat((question_kl, near_miss_kl))) + settings.replay_weight * mean_or_zero(replay_kl)
-        loss = loss + settings.anchor_weight * (mean_or_zero(anchor_kl) + mean_or_zero(reading_kl)) / 2
+        about_kl, replay_kl, anchor_kl = torch.cat(parts[:2]), torch.cat(parts[2:4]), torch.cat((parts[4], reading_kl))
+        loss = mean_or_zero(about_kl) + settings.replay_weight * mean_or_zero(replay_kl)
+        loss = loss + settings.anchor_weight * mean_or_zero(anchor_kl)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        for sampler, kl_B in zip((questions, near_misses, anchors, replay, reading), (*parts, reading_kl), strict=True):
+        for sampler, kl_B in zip(samplers, parts, strict=True):
             sampler.note(kl_B.tolist())
+        if read:
+            reading.note(reading_kl.tolist())
+        share_done += (1.0 - share_done) / (last_step - step)
         step += 1
-        progress(step, settings.num_steps)
-        if step % CHECK_EVERY == 0 or step == settings.num_steps:
+        progress(step, last_step)
+        if step % CHECK_EVERY == 0 or step == last_step:
             with torch.inference_mode(), autocast(theta_n.device):
                 held_out_kl = float(mean_or_zero(kl_of_each(student, sentences.held_out, pad_token_id)))
             if sentences.held_out and held_out_kl < settings.stop_kl_nats:
-                break
+                # Not at once: at a high learning rate the weights are still far off on what was learned earlier.
+                last_step = min(last_step, step + COOL_DOWN_STEPS)
     return TrainingResult(learned_factors(student), step, held_out_kl)

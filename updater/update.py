@@ -9,10 +9,11 @@ admit in one transaction.
 """
 
 import copy
+import random
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 from transformers import PreTrainedModel
@@ -26,7 +27,7 @@ from updater.fold import VersionWeights, add_delta, load_weights
 from updater.gate import exactness, verdict
 from updater.language_model import LanguageModel, weights_hash
 from updater.report import UpdateReport
-from updater.sentences import Sentence, WrittenSentences, tokenize, write_sentences
+from updater.sentences import Sentence, WrittenSentences, thinned, tokenize, write_sentences
 from updater.sequences import TokenizedSentence
 from updater.settings import GateSettings, UpdateSettings
 from updater.supersession import Claim, still_true_within_batch, superseded_by
@@ -56,7 +57,8 @@ class Material:
     about: list[tuple[Sentence, TeacherTargets]]
     anchors: list[TeacherTargets]
     reading_anchors: list[TeacherTargets]
-    replay: list[TeacherTargets]
+    replay_questions: list[TeacherTargets]
+    replay_near_misses: list[TeacherTargets]
     watched_replay: list[TeacherTargets]
     """Held-out sentences of earlier batches: the gate's view of retention."""
     superseded: dict[int, int]
@@ -234,13 +236,16 @@ class Updater:
         still_true = set(still_true_within_batch(self.base, experiences, sentences))
         anchors = [anchor for anchor in anchors if not self._is_known(lineage, anchor.words)]
         replay = self.log.replay_targets(lineage, limit=self.settings.num_replay, seed=seed)
+        replay = [target for target in replay if target.id not in superseded]
+        rng = random.Random(seed)
         watched = self.log.held_out_targets(lineage, limit=NUM_GATE_REPLAY, seed=seed)
         return Material(
             about=[(sentence, target) for sentence, target in informative if sentence in still_true],
             anchors=self._anchor_targets([anchor for anchor in anchors if not anchor.notes]),
             reading_anchors=self._anchor_targets([anchor for anchor in anchors if anchor.notes]),
-            replay=_payloads(replay, superseded),
-            watched_replay=_payloads(watched, superseded),
+            replay_questions=self._replayed([t for t in replay if t.kind != "near_miss"], rng),
+            replay_near_misses=self._replayed([t for t in replay if t.kind == "near_miss"], rng),
+            watched_replay=[TeacherTargets.from_bytes(t.payload) for t in watched if t.id not in superseded],
             superseded=superseded,
         )
 
@@ -283,13 +288,20 @@ class Updater:
         )
 
     def _train(self, material: Material, seed: int, progress: Progress, lease: UpdaterLease) -> TrainingResult:
+        rng = random.Random(seed)
+        about: dict[str, list[TeacherTargets]] = {"question": [], "near_miss": []}
+        for sentence, target in material.about:
+            if not sentence.held_out:
+                thin = self._thinned(target, sentence.prompt, sentence.subject, rng)
+                about[sentence.kind] += [target, thin]
         sentences = TrainingSet(
-            questions=material.of(held_out=False, kind="question"),
-            near_misses=material.of(held_out=False, kind="near_miss"),
+            questions=about["question"],
+            near_misses=about["near_miss"],
             held_out=material.of(held_out=True),
             anchors=material.anchors[NUM_GATE_ANCHORS:],
             reading_anchors=material.reading_anchors[NUM_GATE_ANCHORS // 2 :],
-            replay=material.replay,
+            replay_questions=material.replay_questions,
+            replay_near_misses=material.replay_near_misses,
         )
         renewed = time.monotonic()
 
@@ -301,6 +313,19 @@ class Updater:
                 renewed = time.monotonic()
 
         return train(self._theta_n, sentences, self.settings, seed=seed, pad_token_id=self._pad, progress=stepped)
+
+    def _replayed(self, stored: Sequence[StoredTarget], rng: random.Random) -> list[TeacherTargets]:
+        """Stored targets, every other one behind a thinned prompt."""
+        return [
+            self._thinned(target, found.prompt, found.subject, rng) if found.subject and rng.random() < 0.5 else target
+            for found in stored
+            for target in [TeacherTargets.from_bytes(found.payload)]
+        ]
+
+    def _thinned(self, target: TeacherTargets, prompt: str, subject: str, rng: random.Random) -> TeacherTargets:
+        """The same targets behind a thinned prompt."""
+        prompt_ids = tuple(self.base.dialogue.prompt_ids(thinned(prompt, subject, rng)))
+        return replace(target, sentence=target.sentence._replace(prompt_ids=prompt_ids))
 
     def _measure(self, material: Material) -> dict[str, float]:
         """What the gate looks at, for the weights that theta_n's copy holds now."""
@@ -339,10 +364,6 @@ def _parts(ids: tuple[int, ...], suspects: set[int]) -> list[tuple[int, ...]]:
     if suspects and (rest or len(suspects) > 1):
         return [*([rest] if rest else []), *((suspect,) for suspect in sorted(suspects))]
     return [ids[: len(ids) // 2], ids[len(ids) // 2 :]]
-
-
-def _payloads(stored: Sequence[StoredTarget], superseded: Mapping[int, int]) -> list[TeacherTargets]:
-    return [TeacherTargets.from_bytes(target.payload) for target in stored if target.id not in superseded]
 
 
 def _as_records(experiences: Sequence[Experience], material: Material) -> list[NewTarget]:

@@ -15,6 +15,7 @@ from updater.sentences import (
     consistent,
     exchanged_words,
     key_words,
+    thinned,
     tokenize,
     with_held_out,
     write_sentences,
@@ -129,3 +130,12 @@ def test_one_word_is_exchanged_for_one_in_its_place_of_a_subject_of_the_same_kin
     for seed in range(5):
         (found,) = exchanged_words(asked, [thing, favourite], 2, random.Random(seed))
         assert found in ("Where is the blue mug?", "Where is the Red cup?")
+
+
+@given(st.lists(st.sampled_from(["where", "is", "the", "red", "mug", "kept,", "Red", "mug's"])), st.integers())
+def test_a_thinned_question_is_a_part_of_it_and_keeps_its_subject(words: list[str], seed: int) -> None:
+    thin = thinned(" ".join(words), "red mug", random.Random(seed)).split()
+    rest = iter(words)
+    assert all(word in rest for word in thin), "words in their order, none new"
+    about = {"red", "Red", "mug", "mug's"}
+    assert [word for word in thin if word in about] == [word for word in words if word in about]

@@ -15,7 +15,17 @@ from updater.language_model import weights_hash, weights_of
 from updater.sequences import collate, completion_logits
 from updater.settings import UpdateSettings
 from updater.targets import TeacherTargets, compute_targets, sentence_kl
-from updater.training import TrainingResult, TrainingSet, adapted_layers, attach_lora, learned_factors, rate_at, train
+from updater.training import (
+    CHECK_EVERY,
+    COOL_DOWN_STEPS,
+    TrainingResult,
+    TrainingSet,
+    adapted_layers,
+    attach_lora,
+    learned_factors,
+    rate_at,
+    train,
+)
 
 SETTINGS = UpdateSettings(num_steps=10, rank=4, batch_about=3, batch_anchors=4, batch_replay=2)
 NOTE = "I put the red mug in the kitchen drawer."
@@ -36,7 +46,8 @@ def sentences(model: PreTrainedModel | None = None) -> TrainingSet:
         held_out=about[3:],
         anchors=unmoved[:2],
         reading_anchors=unmoved[2:],
-        replay=[],
+        replay_questions=[],
+        replay_near_misses=[],
     )
 
 
@@ -146,10 +157,10 @@ def test_every_linear_layer_but_queries_and_keys_is_changed_and_nothing_else() -
     assert sorted(names) == sorted(layers)
 
 
-def test_it_stops_when_the_held_out_sentences_are_close_enough() -> None:
+def test_it_cools_down_and_stops_when_the_held_out_sentences_are_close_enough() -> None:
     easy = sentences()._replace(held_out=targets(tiny_base().model, []))
     result = trained(UpdateSettings(num_steps=40, rank=4, stop_kl_nats=5.0, learning_rate=1e-5), material=easy)
-    assert result.num_steps < 40 and result.held_out_kl_nats < 5.0
+    assert result.num_steps == CHECK_EVERY + COOL_DOWN_STEPS and result.held_out_kl_nats < 5.0
 
 
 def test_without_held_out_sentences_it_goes_to_the_end() -> None:
@@ -158,7 +169,7 @@ def test_without_held_out_sentences_it_goes_to_the_end() -> None:
 
 
 def test_a_first_update_without_anchors_and_replay_trains_on_the_batch_alone() -> None:
-    material = sentences()._replace(anchors=[], reading_anchors=[], replay=[])
+    material = sentences()._replace(anchors=[], reading_anchors=[], replay_questions=[], replay_near_misses=[])
     result = trained(material=material)
     assert any(factor.B.abs().max() > 0 for factor in result.factors.values())
 
@@ -172,7 +183,7 @@ def test_progress_is_told_step_by_step() -> None:
 @pytest.mark.parametrize("num_steps", [1, 4, 40, 200])
 def test_the_learning_rate_warms_up_and_falls_and_never_exceeds_its_peak(num_steps: int) -> None:
     settings = UpdateSettings(num_steps=num_steps, learning_rate=1e-2)
-    rates = [rate_at(step, settings) for step in range(num_steps)]
+    rates = [rate_at(step, step / num_steps, settings) for step in range(num_steps)]
     assert all(0 < rate <= 1e-2 for rate in rates)
     assert rates[0] == pytest.approx(2.5e-3)
     assert rates[4:] == sorted(rates[4:], reverse=True)
