@@ -21,7 +21,7 @@ from updater.dialogue import Dialogue
 
 NUM_CLIENTS: Final = 4
 NUM_HURRIED: Final = 2  # enough that there is hardly a moment without a request
-LONGEST_PAUSE_SECONDS: Final = 6.0  # the update needs the cores more than the clients do
+LONGEST_PAUSE_SECONDS: Final = 8.0  # the update needs the cores more than the clients do
 ASKED_AT_ONCE: Final = 32
 GLANCE_SECONDS: Final = 0.05
 

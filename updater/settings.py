@@ -45,9 +45,15 @@ class UpdateSettings(BaseModel):
         default=400, ge=0, description="Stored targets of earlier experiences sampled for each update."
     )
     num_steps: int = Field(default=52, ge=1, description="Most optimiser steps of an update.")
-    batch_about: int = Field(default=16, ge=1, description="Target sentences a step, half of them near misses.")
+    batch_about: int = Field(default=15, ge=1, description="Target sentences a step.")
     batch_anchors: int = Field(default=6, ge=1, description="Anchors a step.")
-    batch_replay: int = Field(default=16, ge=0, description="Replayed sentences a step, half of them near misses.")
+    batch_replay: int = Field(default=17, ge=0, description="Replayed sentences a step.")
+    near_miss_share: float = Field(
+        default=0.53,
+        ge=0,
+        le=1,
+        description="Share of near misses in both batches: more of them mean less false recall, and less recall.",
+    )
     lowest_adapted: float = Field(
         default=1 / 3,
         ge=0,

@@ -25,7 +25,7 @@ from updater.objective import sentence_means
 from updater.settings import UpdateSettings
 from updater.targets import TeacherTargets, kl_per_position
 
-CHECK_EVERY: Final = 8
+CHECK_EVERY: Final = 13
 WARMUP_STEPS: Final = 4
 COOL_DOWN_STEPS: Final = 8
 READING_EVERY: Final = 4  # steps; as many anchors with notes are then taken
@@ -207,11 +207,13 @@ def train(
     groups = [{"params": down, "rate_ratio": 1.0}, {"params": up, "rate_ratio": settings.up_rate_ratio}]
     optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, weight_decay=0.0)
     # Near misses outnumber questions; drawn together, they would teach and keep `unknown` before anything else.
+    about_misses = round(settings.near_miss_share * settings.batch_about)
+    replay_misses = round(settings.near_miss_share * settings.batch_replay)
     samplers = [
-        Sampler(sentences.questions, settings.batch_about - settings.batch_about // 2, rng),
-        Sampler(sentences.near_misses, settings.batch_about // 2, rng),
-        Sampler(sentences.replay_questions, settings.batch_replay - settings.batch_replay // 2, rng),
-        Sampler(sentences.replay_near_misses, settings.batch_replay // 2, rng),
+        Sampler(sentences.questions, settings.batch_about - about_misses, rng),
+        Sampler(sentences.near_misses, about_misses, rng),
+        Sampler(sentences.replay_questions, settings.batch_replay - replay_misses, rng),
+        Sampler(sentences.replay_near_misses, replay_misses, rng),
         Sampler(sentences.anchors, settings.batch_anchors, rng),
     ]
     reading = Sampler(sentences.reading_anchors, READING_EVERY, rng)
