@@ -47,9 +47,9 @@ class UpdateSettings(BaseModel):
     num_steps: int = Field(default=52, ge=1, description="Most optimiser steps of an update.")
     batch_about: int = Field(default=15, ge=1, description="Target sentences a step.")
     batch_anchors: int = Field(default=6, ge=1, description="Anchors a step.")
-    batch_replay: int = Field(default=17, ge=0, description="Replayed sentences a step.")
+    batch_replay: int = Field(default=18, ge=0, description="Replayed sentences a step.")
     near_miss_share: float = Field(
-        default=0.53,
+        default=0.55,
         ge=0,
         le=1,
         description="Share of near misses in both batches: more of them mean less false recall, and less recall.",
@@ -70,7 +70,7 @@ class UpdateSettings(BaseModel):
     stop_kl_nats: float = Field(
         default=0.01,
         ge=0,
-        description="Training cools down and ends once the held-out KL (nats a token) is below this.",
+        description="Training cools down and ends once the KL (nats a token), held-out and replayed, is below this.",
     )
     lease_seconds: float = Field(
         default=120.0, gt=0, description="Life of the updater lease; renewed between the stages of an update."
