@@ -245,7 +245,7 @@ def train(
         if step % CHECK_EVERY == 0 or step == last_step:
             with torch.inference_mode(), autocast(theta_n.device):
                 held_out_kl = float(mean_or_zero(kl_of_each(student, sentences.held_out, pad_token_id)))
-            furthest_kl = max(held_out_kl, float(mean_or_zero(replay_kl)))
+            furthest_kl = max(held_out_kl, float(mean_or_zero(replay_kl.detach())))
             if sentences.held_out and furthest_kl < settings.stop_kl_nats:
                 # Not at once: at a high learning rate the weights are still far off on what was learned earlier.
                 last_step = min(last_step, step + COOL_DOWN_STEPS)
