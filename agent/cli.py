@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from agent.cli_parser import build_parser
 from agent.commands import Options
 from agent.home import resolve_home
+from agent.threads import spin_briefly
 from memory_log.errors import (
     BadInput,
     BaseModelChanged,
@@ -45,6 +46,7 @@ def main(argv: Sequence[str] | None = None, environment: Mapping[str, str] | Non
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a text in the log may not fit the terminal's encoding
+    spin_briefly()
     options = build_parser().parse_args(argv, namespace=Options())
     try:
         options.home = resolve_home(options.home_option, os.environ if environment is None else environment)

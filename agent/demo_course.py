@@ -13,7 +13,6 @@ from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
 import gymnasium
-from ray.exceptions import RayError
 
 from agent.demo_client import Clients, Desk, Ledger, Reply
 from agent.demo_measures import Condition, ProbeRow, UpdateRow, share
@@ -86,17 +85,13 @@ class WorkerWatch:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._status = WorkerStatus(pid=0)
-        self._error: RayError | None = None
+        self._error: Exception | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     @property
     def status(self) -> WorkerStatus:
-        """What the worker last said.
-
-        Raises:
-            RayError: it cannot be asked any more.
-        """
+        """What the worker last said; raises what made asking it impossible."""
         if self._error is not None:
             raise self._error
         return self._status
@@ -124,7 +119,7 @@ class WorkerWatch:
         while not self._stop.wait(CLOSE_GLANCE_SECONDS if self._has_trained(LAST_STEPS_SHARE) else GLANCE_SECONDS):
             try:
                 self._status = self._runtime.worker_status()
-            except RayError as exc:
+            except Exception as exc:  # a thread's edge: `status` raises it
                 self._error = exc
                 return
 

@@ -25,6 +25,7 @@ from agent.decoding import Generation
 from agent.home import Home
 from agent.memory import anchors_for, choose_device
 from agent.serving import ServerStats
+from agent.threads import SPIN_COUNT, SPIN_VARIABLE
 from agent.worker import WorkerStatus
 from memory_log.errors import BadInput, SelfParamError
 from memory_log.log import MemoryLog
@@ -38,12 +39,12 @@ RETRY_PAUSE_SECONDS: Final = 0.2
 MOST_THREADS: Final = 8  # the embedded model's matrices are too small for more
 OBJECT_STORE_BYTES: Final = 128 * 2**20  # only prompts, answers and figures pass through it
 
-# Set before Ray starts, unless the user has: no reports to anybody; threads that wait soon sleep, so that serving and
-# learning share cores; no lower priority than the user's other programs,
-# under which an update would starve (Ray's own default is 15); Ray's coming default about GPUs, without which it warns.
+# Set before Ray starts, unless the user has: no reports to anybody; threads that share cores; no lower priority than
+# the user's other programs, under which an update would starve (Ray's own default is 15); Ray's coming default about
+# GPUs, without which it warns.
 RAY_ENVIRONMENT: Final = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    "GOMP_SPINCOUNT": "20000",
+    SPIN_VARIABLE: SPIN_COUNT,
     "RAY_worker_niceness": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
@@ -284,8 +285,6 @@ def _ray_has_a_gpu() -> bool:
 
 
 def _update_threads() -> int:
-    """All cores up to MOST_THREADS: between requests serving leaves its core free, and `GOMP_SPINCOUNT` keeps threads
-    that wait for one another from holding cores.
-    """
+    """All cores up to MOST_THREADS: between requests serving leaves its core free."""
     num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(MOST_THREADS, num_cores)
