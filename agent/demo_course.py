@@ -119,7 +119,7 @@ class WorkerWatch:
         while not self._stop.wait(CLOSE_GLANCE_SECONDS if self._has_trained(LAST_STEPS_SHARE) else GLANCE_SECONDS):
             try:
                 self._status = self._runtime.worker_status()
-            except Exception as exc:  # a thread's edge: `status` raises it
+            except Exception as exc:  # noqa: BLE001 - a thread's edge; `status` raises it
                 self._error = exc
                 return
 
