@@ -25,7 +25,7 @@ from agent.decoding import Generation
 from agent.home import Home
 from agent.memory import anchors_for, choose_device
 from agent.serving import ServerStats
-from agent.threads import SPIN_COUNT, SPIN_VARIABLE
+from agent.threads import spin_briefly
 from agent.worker import WorkerStatus
 from memory_log.errors import BadInput, SelfParamError
 from memory_log.log import MemoryLog
@@ -39,12 +39,10 @@ RETRY_PAUSE_SECONDS: Final = 0.2
 MOST_THREADS: Final = 8  # the embedded model's matrices are too small for more
 OBJECT_STORE_BYTES: Final = 128 * 2**20  # only prompts, answers and figures pass through it
 
-# Set before Ray starts, unless the user has: no reports to anybody; threads that share cores; no lower priority than
-# the user's other programs, under which an update would starve (Ray's own default is 15); Ray's coming default about
-# GPUs, without which it warns.
+# Set before Ray starts, unless the user has: no reports to anybody; no lower priority than the user's other programs,
+# under which an update would starve (Ray's own default is 15); Ray's coming default about GPUs, without which it warns.
 RAY_ENVIRONMENT: Final = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    SPIN_VARIABLE: SPIN_COUNT,
     "RAY_worker_niceness": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
@@ -266,6 +264,7 @@ def _start_ray() -> bool:
     """Start a local Ray unless one runs in this process; whether it was started here."""
     if ray.is_initialized():
         return False
+    spin_briefly()  # Ray's processes inherit it
     for name, value in RAY_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     # Ray's only switch for staying on loopback, off macOS and Windows; it is otherwise read when Ray is imported, which

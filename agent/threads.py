@@ -8,10 +8,9 @@ loaded, so it is set before.
 import os
 from typing import Final
 
-SPIN_VARIABLE: Final = "GOMP_SPINCOUNT"
-SPIN_COUNT: Final = "20000"  # some tens of microseconds
+_SPIN_COUNT: Final = "20000"  # some tens of microseconds
 
 
 def spin_briefly() -> None:
     """Let waiting threads spin for a moment and then sleep, unless the user has said otherwise."""
-    os.environ.setdefault(SPIN_VARIABLE, SPIN_COUNT)
+    os.environ.setdefault("GOMP_SPINCOUNT", _SPIN_COUNT)

@@ -1,6 +1,7 @@
 """What the embedded model can do: `python -m benchmarks.seed_model evaluate [--json FILE]`.
 
-Every entity is new to the model: ordinary words from the held-out side of the lists, and made-up words drawn afresh.
+Entities are half ordinary words from the held-out side of the lists, which no training text holds, and half made-up
+words, drawn afresh by the generator that training uses as well: the short ones have occurred there, in other facts.
 Questions come in the phrasings of its recipe unless a metric says otherwise; answers count only when every word is
 right.
 """
@@ -43,7 +44,7 @@ class Item(NamedTuple):
 
 
 def drawer_of(rng: random.Random) -> EntityDrawer:
-    """Entities that no training text held: half made up, half held-out words."""
+    """Half made-up words, half ordinary ones that no training text holds."""
     return EntityDrawer(rng, split="held_out", made_up_share=0.5)
 
 

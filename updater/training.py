@@ -191,7 +191,7 @@ def train(
     Args:
         theta_n: the lineage's present weights.
         sentences: what to learn, what to watch, what to keep.
-        settings: steps, sizes, weights, learning rate, and the held-out KL at which to stop.
+        settings: steps, sizes, weights, learning rate, and the KL below which training ends early.
         seed: of the factors' initialisation and of the minibatches.
         pad_token_id: any valid id.
         progress: called with (steps done, most steps).

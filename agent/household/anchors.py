@@ -43,5 +43,4 @@ def _reading(drawer: EntityDrawer, rng: random.Random) -> Anchor:
 
 def _words(subject: str, relation: str) -> tuple[str, ...]:
     """What an anchor is about: `red mug`; of a favourite, whose and what: `mira drink`."""
-    kind = relation.removeprefix(FAVOURITE_PREFIX) if relation.startswith(FAVOURITE_PREFIX) else ""
-    return tuple(f"{subject} {kind}".split())
+    return (*subject.split(), *relation.partition(FAVOURITE_PREFIX)[2].split())
