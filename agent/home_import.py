@@ -116,7 +116,9 @@ def import_experiences(source: Home, home: Home, *, name: str, lineage: str, pro
         wanted = [one for one in _all(theirs, lineage) if one.state not in SET_ASIDE]
         news = [(one, _as_new(one, _identity(source))) for one in wanted]
         fresh = [
-            new for one, new in news if not (_is_the_same(one, by_id.get(one.id)) or _is_held(one, by_key.get(new.key or "")))
+            new
+            for one, new in news
+            if not _is_the_same(one, by_id.get(one.id)) and not _is_held(one, by_key.get(new.key or ""))
         ]
         for start in range(0, len(fresh), PAGE):
             ours.append_many(fresh[start : start + PAGE])
