@@ -5,7 +5,6 @@ All but `export` need no model.
 
 import sys
 from pathlib import Path
-from typing import Literal
 
 from agent.cli_display import UpdateProgress, count, print_table
 from agent.commands import Options
@@ -13,27 +12,16 @@ from agent.home import Home
 from agent.home_backup import restore_backup, write_backup
 from agent.home_disk import Cleaned, CleanPolicy, HomeUse, clean, home_use
 from agent.home_import import Imported, import_experiences, opened_source, refuse_weights
+from memory_log.files import check_is_new
 
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
-class CopyOptions(Options):
-    """The arguments of these commands; which are there depends on the command."""
-
-    format: Literal["hf", "peft"]
-    out: str
-    file: str
-    source: str
-    is_relearn: bool
-    keep_rejected_days: int
-    targets_per_experience: int | None
-    is_vacuum: bool
-    is_dry_run: bool
-
-
-def export(options: CopyOptions) -> int:
+def export(options: Options) -> int:
     """Write a version as a folder that other programs load."""
     Home.open(options.home, model=options.model, create=False)
+    out = Path(options.out or "")
+    check_is_new(out.expanduser())  # before a model is loaded, which takes seconds
     from agent.memory import AgentMemory
     from updater.export import export_version
 
@@ -48,17 +36,17 @@ def export(options: CopyOptions) -> int:
         versions = memory.updater.versions
         progress("writing and verifying", 0, 1)
         record = export_version(
-            memory.base, memory.log, versions, options.lineage, number, Path(options.out), kind=options.format
+            memory.base, memory.log, versions, options.lineage, number, out, kind=options.format
         )
     what = "the whole model" if record.format == "hf" else f"an adapter of rank {record.rank}"
-    print(f"version {record.version} is in {options.out}: {what}, weights {record.weights_hash[:12]}")
+    print(f"version {record.version} is in {out}: {what}, weights {record.weights_hash[:12]}")
     if record.format == "peft":
         print(f"  base      {record.base_model}, loaded as {record.dtype}")
         print(f"  rounding  {record.max_weight_difference:.1e} at most between its weights and the version's")
     return 0
 
 
-def backup(options: CopyOptions) -> int:
+def backup(options: Options) -> int:
     """Write the home into one file."""
     home = Home.open(options.home, model=options.model, create=False)
     with UpdateProgress(is_plain=options.is_plain) as progress:
@@ -71,7 +59,7 @@ def backup(options: CopyOptions) -> int:
     return 0
 
 
-def restore(options: CopyOptions) -> int:
+def restore(options: Options) -> int:
     """Make a home from a back-up."""
     with UpdateProgress(is_plain=options.is_plain) as progress:
         manifest = restore_backup(Path(options.file).expanduser(), options.home, progress=progress)
@@ -82,7 +70,7 @@ def restore(options: CopyOptions) -> int:
     return 0
 
 
-def import_(options: CopyOptions) -> int:
+def import_(options: Options) -> int:
     """Take another home's experiences over."""
     with (
         UpdateProgress(is_plain=options.is_plain) as progress,
@@ -113,7 +101,7 @@ def _print_imported(imported: Imported) -> None:
         )
 
 
-def disk(options: CopyOptions) -> int:
+def disk(options: Options) -> int:
     """Show what the home takes on disk."""
     use = home_use(Home.open(options.home, model=options.model, create=False))
     if options.is_json:
@@ -144,7 +132,7 @@ def _print_use(use: HomeUse) -> None:
         print(f"missing: {', '.join(use.missing_deltas)}; restore them from a back-up")
 
 
-def clean_up(options: CopyOptions) -> int:
+def clean_up(options: Options) -> int:
     """Remove what the policy gives up."""
     policy = CleanPolicy(
         keep_rejected_days=options.keep_rejected_days,
@@ -166,7 +154,7 @@ def _print_cleaned(cleaned: Cleaned, policy: CleanPolicy) -> None:
     print(f"{count(len(cleaned.files), 'delta file')} {verb}, {size(cleaned.num_files_bytes)}")
     if policy.targets_per_experience is not None:
         print(f"{count(cleaned.num_targets, 'target sentence')} {verb}, {size(cleaned.num_targets_bytes)}")
-        if cleaned.num_targets and not policy.is_vacuum:
+        if cleaned.num_targets and not policy.is_vacuum and not policy.is_dry_run:
             print("  the log uses their room again; --vacuum gives it back to the disk")
     if not cleaned.is_wal_taken_up:
         print("  the WAL stays until whoever reads the log has ended; run this again then")

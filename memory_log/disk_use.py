@@ -1,6 +1,7 @@
 """What a log takes on disk, inside a transaction. Knows tables by size, not by meaning, and which deltas are named."""
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, cast, func, select
+from sqlalchemy.dialects.postgresql import REGCLASS
 from sqlalchemy.exc import OperationalError
 
 from memory_log.records import Record, UtcTime, VersionState
@@ -92,7 +93,7 @@ def _sqlite_sizes(connection: Connection) -> dict[str, int | None]:
 
 def _postgresql_sizes(connection: Connection) -> dict[str, int | None]:
     return {
-        table.name: connection.execute(select(func.pg_total_relation_size(table.name))).scalar_one()
+        table.name: connection.execute(select(func.pg_total_relation_size(cast(table.name, REGCLASS)))).scalar_one()
         for table in metadata.sorted_tables
     }
 
