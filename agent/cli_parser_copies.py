@@ -29,8 +29,9 @@ def _add_export(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]
     )
     export.add_argument("--format", choices=["hf", "peft"], default="hf", help="for which library (default: hf)")
     export.add_argument(
-        "--out", type=_utf8, required=True, metavar="DIR", help="a folder that is empty or not there yet"
-    )
+        "--out", type=_utf8, metavar="DIR",
+        help="a folder that is empty or not there yet (default: LINEAGE-VERSION-FORMAT in the working folder)",
+    )  # fmt: skip
     _add_plain(export)
 
 

@@ -20,8 +20,6 @@ UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 def export(options: Options) -> int:
     """Write a version as a folder that other programs load."""
     Home.open(options.home, model=options.model, create=False)
-    out = Path(options.out or "")
-    check_is_new(out.expanduser())  # before a model is loaded, which takes seconds
     from agent.memory import AgentMemory
     from updater.export import export_version
 
@@ -31,8 +29,10 @@ def export(options: Options) -> int:
             options.home, model=options.model, lineage=options.lineage, device=options.device
         ) as memory,
     ):
-        progress("loading the model", 0, 1)
         number = memory.log.head(options.lineage).number if options.number is None else options.number
+        out = Path(options.out or f"{options.lineage}-{number}-{options.format}").expanduser()
+        check_is_new(out)  # before the model is loaded, which takes seconds
+        progress("loading the model", 0, 1)
         versions = memory.updater.versions
         progress("writing and verifying", 0, 1)
         record = export_version(

@@ -178,7 +178,7 @@ def test_another_model_for_a_home_is_refused_with_the_way_out(tmp_path: Path, sa
         (["clean"], "no memory"),
         (["clean", "--keep-rejected-days", "x"], "whole number"),
         (["export", "1", "--out", "out"], "no memory"),
-        (["export", "1"], "--out"),
+        (["export", "one"], "whole number"),
         (["export", "1", "--out", "out", "--format", "gguf"], "invalid choice"),
     ],
 )
