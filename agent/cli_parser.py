@@ -62,6 +62,9 @@ def build_parser() -> argparse.ArgumentParser:
     _add_learning(subparsers)
     _add_looking(subparsers)
     _add_demo(subparsers)
+    from agent.cli_parser_copies import add_copies  # which is built of the helpers below
+
+    add_copies(subparsers)
     return parser
 
 

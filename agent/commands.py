@@ -9,6 +9,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Literal
 
 from agent.cli_display import (
     LOG_HEADINGS,
@@ -53,6 +54,14 @@ class Options(argparse.Namespace):
     experiences_per_update: int
     seed: int
     out: str | None
+    format: Literal["hf", "peft"]
+    file: str
+    source: str
+    is_relearn: bool
+    keep_rejected_days: int
+    targets_per_experience: int | None
+    is_vacuum: bool
+    is_dry_run: bool
 
 
 def tell(options: Options) -> int:

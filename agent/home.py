@@ -9,9 +9,9 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from pydantic import AwareDatetime, Field, ValidationError
 from sqlalchemy.engine import URL
@@ -22,12 +22,18 @@ from memory_log.clock import Clock, utc_now
 from memory_log.errors import BadInput, BaseModelChanged, NotAModel, SchemaTooNew
 from memory_log.log import MemoryLog
 from memory_log.records import Record
+from memory_log.upkeep import LogUpkeep
 
 DEFAULT_HOME: Final = ".selfparam"
 HOME_VARIABLE: Final = "SELFPARAM_HOME"
 CONFIG_SCHEMA_VERSION: Final = 1
+CONFIG_FILE: Final = "config.json"
+LOG_FILE: Final = "log.sqlite3"
+BLOBS_FOLDER: Final = "blobs"
 
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
+Opened = TypeVar("Opened")
+
 _NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
@@ -91,17 +97,18 @@ class Home:
         """
         folder = _absolute(path)
         wanted = None if model is None else _canonical_model(model)
-        if not (folder / "config.json").exists():
+        if not (folder / CONFIG_FILE).exists():
             if not create:
                 raise BadInput(f"there is no memory in {folder} yet; start one with: selfparam tell TEXT")
             _make(folder, HomeConfig(model=wanted, created=clock()))
         elif not os.access(folder, os.W_OK):
             raise BadInput(f"the home {folder} cannot be written; give yourself the right to, or choose another --home")
-        home = cls(folder, _read_config(folder / "config.json"))
+        home = cls(folder, read_config(folder / CONFIG_FILE))
         if model is not None and wanted != home.config.model:
             raise BaseModelChanged(
                 f"the home {folder} was made with {_named(home.config.model)}, got {_named(wanted)}; what it has "
-                "learned fits no other model: leave --model out, or start another home with --home"
+                "learned fits no other model: leave --model out, or start another home with --home NEW, where that "
+                f"model can learn it anew: selfparam --home NEW --model {model} import {folder} --relearn"
             )
         return home
 
@@ -112,20 +119,27 @@ class Home:
 
     def open_log(self) -> MemoryLog:
         """The durable log; close it, or use it in a `with`."""
+        return self._opened(MemoryLog)
+
+    def open_upkeep(self) -> LogUpkeep:
+        """What the log takes and how to make it less; close it, or use it in a `with`."""
+        return self._opened(LogUpkeep)
+
+    def _opened(self, kind: Callable[[str], Opened]) -> Opened:
         url = self.config.log_url
         if url is None:
-            url = URL.create("sqlite", database=str(self.path / "log.sqlite3")).render_as_string(hide_password=False)
+            url = URL.create("sqlite", database=str(self.path / LOG_FILE)).render_as_string(hide_password=False)
         try:
-            return MemoryLog(url)
+            return kind(url)
         except ModuleNotFoundError as exc:
             raise BadInput(
-                f"the log_url in {self.path / 'config.json'} needs a database driver that is not installed "
+                f"the log_url in {self.path / CONFIG_FILE} needs a database driver that is not installed "
                 f"({exc.name}); install it with: pip install 'selfparam[postgres]'"
             ) from exc
 
     def blob_store(self) -> BlobStore:
         """Where the deltas lie."""
-        return BlobStore(self.path / "blobs")
+        return BlobStore(self.path / BLOBS_FOLDER)
 
 
 def _absolute(path: str | Path) -> Path:
@@ -161,7 +175,7 @@ def _canonical_model(model: str) -> str | None:
 
 def _make(folder: Path, config: HomeConfig) -> None:
     # Two processes may do this at once: each writes aside, and the first link decides; the other then reads that one.
-    path = folder / "config.json"
+    path = folder / CONFIG_FILE
     aside = path.with_name(f"config.json.{os.getpid()}.{secrets.token_hex(4)}.unfinished")
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -205,7 +219,13 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _read_config(path: Path) -> HomeConfig:
+def read_config(path: Path) -> HomeConfig:
+    """What a home's `config.json` says.
+
+    Raises:
+        BadInput: it is missing, damaged, or somebody else's.
+        SchemaTooNew: a newer release made the home.
+    """
     try:
         fields = json.loads(path.read_bytes())
         schema_version = fields["schema_version"]

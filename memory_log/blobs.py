@@ -1,18 +1,15 @@
 """Delta files in a folder that every node can read. Knows bytes and checksums, not what is in them."""
 
-import errno
-import hashlib
 import os
-import secrets
-from collections.abc import Callable
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from memory_log.clock import Clock, utc_now
 from memory_log.errors import BadInput, DeltaCorrupt
+from memory_log.files import UNFINISHED, aside_of, digest, publish, sync
 from memory_log.records import DeltaRef
-
-_READ_BYTES = 1 << 20
-_UNFINISHED = ".unfinished"
 
 # A function that writes the whole content to the path that it is given.
 Writer = Callable[[Path], object]
@@ -47,20 +44,20 @@ class BlobStore:
             BadInput: the name leaves the root, or is taken by another content.
         """
         path = self._path(name)
-        if path is None or path.name.startswith(".") or path.name.endswith(_UNFINISHED):
+        if path is None or path.name.startswith(".") or path.name.endswith(UNFINISHED):
             raise BadInput(f"{name!r} is not a name for a blob; use a relative path such as 'default/3.safetensors'")
         self._make_folder(path.parent)
-        aside = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}{_UNFINISHED}")
+        aside = aside_of(path)
         try:
             if isinstance(content, bytes):
                 aside.write_bytes(content)
             else:
                 content(aside)
-            _sync(aside)
-            sha256, num_bytes = _digest(aside)
-            if not _publish(aside, path) and _digest(path) != (sha256, num_bytes):
+            sync(aside)
+            sha256, num_bytes = digest(aside)
+            if not publish(aside, path) and digest(path) != (sha256, num_bytes):
                 raise BadInput(f"blob {name!r} exists with another content; use a new name")
-            _sync(path.parent)
+            sync(path.parent)
         finally:
             aside.unlink(missing_ok=True)
         return sha256, num_bytes
@@ -74,7 +71,7 @@ class BlobStore:
         path = self._path(ref.path)
         if path is None or not path.is_file():
             raise DeltaCorrupt(f"delta {ref.path!r} is not in {self.root}; restore it, or roll back before it")
-        sha256, num_bytes = _digest(path)
+        sha256, num_bytes = digest(path)
         if (sha256, num_bytes) != (ref.sha256, ref.num_bytes):
             raise DeltaCorrupt(
                 f"delta {ref.path!r} has {num_bytes} bytes and sha256 {sha256[:12]}, the log recorded {ref.num_bytes} "
@@ -89,14 +86,27 @@ class BlobStore:
             referenced: from `MemoryLog.referenced_blobs()`, read before this call.
             older_than_seconds: longer than any update, so that files of a running one are spared.
         """
-        youngest = self._clock().timestamp() - older_than_seconds
-        removed = []
-        for path in sorted(self.root.rglob("*")):
-            name = path.relative_to(self.root).as_posix()
-            if name not in referenced and path.is_file() and path.stat().st_mtime < youngest:
-                path.unlink()
-                removed.append(name)
+        removed = self.orphans(referenced, older_than_seconds)
+        for name in removed:
+            (self.root / name).unlink(missing_ok=True)
         return removed
+
+    def orphans(self, referenced: set[str], older_than_seconds: float) -> list[str]:
+        """The names that `remove_orphans` would delete now."""
+        youngest = self._clock().timestamp() - older_than_seconds
+        return [name for name, found in self._files() if name not in referenced and found.st_mtime < youngest]
+
+    def sizes(self) -> dict[str, int]:
+        """Every file by name, with its size in bytes; unfinished ones too."""
+        return {name: found.st_size for name, found in self._files()}
+
+    def _files(self) -> Iterator[tuple[str, os.stat_result]]:
+        for path in sorted(self.root.rglob("*")):
+            # Others write and clean up meanwhile: what is listed may be gone.
+            with suppress(FileNotFoundError):
+                found = path.stat()
+                if stat.S_ISREG(found.st_mode):
+                    yield path.relative_to(self.root).as_posix(), found
 
     def _path(self, name: str) -> Path | None:
         parts = PurePosixPath(name).parts
@@ -107,37 +117,4 @@ class BlobStore:
         missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
         folder.mkdir(parents=True, exist_ok=True)
         for made in missing:
-            _sync(made.parent)
-
-
-def _publish(aside: Path, path: Path) -> bool:
-    """Give the finished file its name. False when the name is taken: a link, unlike a rename, never replaces."""
-    try:
-        os.link(aside, path)
-    except FileExistsError:
-        return False
-    except OSError as exc:
-        if exc.errno not in (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS):
-            raise
-        # Some shared mounts have no hard links. Names are made of version numbers, which are given out once.
-        if path.exists():
-            return False
-        aside.rename(path)
-    return True
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _digest(path: Path) -> tuple[str, int]:
-    digest, num_bytes = hashlib.sha256(), 0
-    with path.open("rb") as file:
-        while chunk := file.read(_READ_BYTES):
-            digest.update(chunk)
-            num_bytes += len(chunk)
-    return digest.hexdigest(), num_bytes
+            sync(made.parent)

@@ -62,6 +62,17 @@ class Database:
             with connection.begin():
                 yield connection
 
+    @contextmanager
+    def bare(self) -> Iterator[Connection]:
+        """A connection to SQLite outside any transaction, for the few statements that must be: VACUUM, checkpoints."""
+        with self._engine.connect() as bare:
+            yield bare.execution_options(is_bare=True)
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether the log is a file, not a server's."""
+        return self._engine.dialect.name == "sqlite"
+
     def close(self) -> None:
         """Close the pooled connections; the object may not be used afterwards."""
         self._engine.dispose()
@@ -142,6 +153,8 @@ def _switch_to_wal(cursor: DBAPICursor) -> None:
 def _begin(connection: Connection) -> None:
     # IMMEDIATE takes the write lock at once and waits for it; a deferred transaction that turns to writing later
     # fails when another process wrote in between.
+    if connection.get_execution_options().get("is_bare", False):
+        return
     is_write = connection.get_execution_options().get("is_write", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if is_write else "BEGIN")
 

@@ -52,6 +52,10 @@ class DeltaMismatch(SelfParamError, ValueError):
     """A delta was made for another base model, another parent version or other shapes."""
 
 
+class BackupCorrupt(SelfParamError, ValueError):
+    """A back-up file is damaged, cut off, or was not written by `selfparam backup`."""
+
+
 class NotAModel(SelfParamError, ValueError):
     """A path or name does not hold a causal language model."""
 

@@ -120,6 +120,11 @@ class MemoryLog:
         with self._database.writing() as tx:
             return versions.ensure_lineage(tx, lineage, base_fingerprint, self._clock())
 
+    def base_fingerprint(self, lineage: str) -> str | None:
+        """The fingerprint of the lineage's base model; None before `ensure_lineage`."""
+        with self._database.reading() as tx:
+            return versions.base_fingerprint(tx, lineage)
+
     def acquire_updater_lease(self, lineage: str, *, owner: str, lease_seconds: float) -> UpdaterLease:
         """Take the right to update the lineage. What an expired lease left behind waits again first.
 

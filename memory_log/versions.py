@@ -35,12 +35,19 @@ def ensure_lineage(connection: Connection, lineage: str, base_fingerprint: str, 
     if locked.base_fingerprint != base_fingerprint:
         raise BaseModelChanged(
             f"lineage {lineage!r} was made with the base model {locked.base_fingerprint}, got {base_fingerprint}; "
-            "its deltas fit no other: use that model, or another lineage or home"
+            "its deltas fit no other: use that model, or another lineage or home; a new home learns the experiences "
+            "anew with: selfparam --home NEW import HOME --relearn"
         )
     if connection.execute(select(versions.c.number).where(versions.c.lineage == lineage).limit(1)).first() is None:
         base = {"lineage": lineage, "number": 0, "state": VersionState.ADMITTED.value, "metrics": {}, "created_at": now}
         connection.execute(insert(versions).values(base))
     return find(connection, lineage, locked.head)
+
+
+def base_fingerprint(connection: Connection, lineage: str) -> str | None:
+    """The fingerprint of the base model that the lineage was made with; None where there is no such lineage."""
+    statement = select(lineages.c.base_fingerprint).where(lineages.c.name == lineage)
+    return connection.execute(statement).scalar_one_or_none()
 
 
 def find(connection: Connection, lineage: str, number: int) -> Version:

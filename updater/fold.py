@@ -15,6 +15,7 @@ from torch import Tensor
 from memory_log.blobs import BlobStore
 from memory_log.errors import DeltaMismatch
 from memory_log.log import MemoryLog
+from memory_log.records import Version
 from updater.delta import LowRank, read_delta
 from updater.language_model import LanguageModel, weights_hash, weights_of
 
@@ -61,19 +62,32 @@ class VersionWeights:
         parent_hash = self.base.fingerprint
         for version in chain:
             if version.number > kept_number:
-                if version.delta is None:
-                    raise DeltaMismatch(
-                        f"Version {version.number} has no delta on record; the log is damaged. Restore it from a "
-                        "backup."
-                    )
-                path = self._blobs.path_verified(version.delta)
-                factors = read_delta(
-                    path, base_fingerprint=self.base.fingerprint, parent_hash=parent_hash, weights=self._base_weights
-                )
-                sums = add_delta(sums, factors)
+                sums = add_delta(sums, self._factors(version, parent_hash))
             parent_hash = version.weights_hash or parent_hash
         self._kept[lineage] = (number, sums)
         return sums
+
+    def chain_factors(self, lineage: str, number: int) -> list[dict[str, LowRank]]:
+        """The verified factors of every delta that makes up a version, first to last; empty for version 0.
+
+        Raises:
+            DeltaCorrupt, DeltaMismatch: a delta file is damaged or does not belong here.
+        """
+        found, parent_hash = [], self.base.fingerprint
+        for version in self._log.chain(lineage, number):
+            found.append(self._factors(version, parent_hash))
+            parent_hash = version.weights_hash or parent_hash
+        return found
+
+    def _factors(self, version: Version, parent_hash: str) -> dict[str, LowRank]:
+        if version.delta is None:
+            raise DeltaMismatch(
+                f"Version {version.number} has no delta on record; the log is damaged. Restore it from a backup."
+            )
+        path = self._blobs.path_verified(version.delta)
+        return read_delta(
+            path, base_fingerprint=self.base.fingerprint, parent_hash=parent_hash, weights=self._base_weights
+        )
 
     def weights(self, lineage: str, number: int) -> dict[str, Tensor]:
         """The weights that a version serves, verified against the hash in the log.
