@@ -26,9 +26,9 @@ from updater.anchors import AnchorSource, self_sampled_anchors
 from updater.fold import load_weights
 from updater.generation import generate_texts
 from updater.language_model import LanguageModel, load_language_model, quiet_transformers
-from updater.report import UpdateReport
+from updater.report import Progress, UpdateReport, silent
 from updater.settings import GateSettings, UpdateSettings
-from updater.update import Progress, Updater, silent
+from updater.update import Updater
 
 DEFAULT_BATCH = 8
 

@@ -1,6 +1,15 @@
-"""What one update did, for people and for records."""
+"""What one update does and did, for people and for records."""
+
+from collections.abc import Callable
 
 from pydantic import BaseModel, ConfigDict
+
+Progress = Callable[[str, int, int], None]
+"""(stage, done, total): what an update is doing."""
+
+
+def silent(stage: str, done: int, total: int) -> None:
+    """Progress for nobody."""
 
 
 class UpdateReport(BaseModel):
