@@ -1,19 +1,21 @@
 """The material of one update: what is made of a batch before any weight is trained.
 
-Knows: which sentences are worth learning, what they supersede, which anchors and replayed targets go with them. Refuses
-to know: leases, training, the gate. It reads the log and writes nothing.
+Knows: what the filter lets through, which sentences are worth learning, what they supersede, which anchors and replayed
+targets go with them. Refuses to know: leases, training, the gate. It reads the log and writes nothing.
 """
 
 import random
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from memory_log.log import MemoryLog
-from memory_log.records import Experience, NewTarget, StoredTarget
-from updater.anchors import Anchor
+from memory_log.records import Batch, Experience, NewTarget, StoredTarget
+from updater.anchors import Anchor, AnchorSource
+from updater.filters import ExperienceFilter, allowed
 from updater.language_model import LanguageModel
-from updater.report import Progress
+from updater.plan import PlannedExperience, PlannedSentence, PlannedSupersession, UpdatePlan
+from updater.report import NO_CONTEXT_GAIN, Progress
 from updater.sentences import Sentence, WrittenSentences, thinned, tokenize, write_sentences
 from updater.sequences import TokenizedSentence
 from updater.settings import UpdateSettings
@@ -43,6 +45,21 @@ class Material:
         ]
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A batch made ready for training, or the experiences that keep it from that, each with the reason."""
+
+    experiences: list[Experience]
+    """As they may be learned; those that the filter refuses are missing."""
+    material: Material | None = None
+    refused: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def reason(self) -> str:
+        """Every reason once."""
+        return "; ".join(dict.fromkeys(self.refused.values()))
+
+
 class MaterialMaker:
     """Makes the material of updates of any lineage.
 
@@ -50,11 +67,39 @@ class MaterialMaker:
         base: theta_0, which writes, answers and teaches.
         log: the durable log.
         settings: how an update is made.
+        anchors: source of unrelated sentences.
+        experience_filter: what of each experience may be learned; None lets everything through.
     """
 
-    def __init__(self, base: LanguageModel, log: MemoryLog, settings: UpdateSettings) -> None:
+    def __init__(
+        self,
+        base: LanguageModel,
+        log: MemoryLog,
+        settings: UpdateSettings,
+        anchors: AnchorSource,
+        experience_filter: ExperienceFilter | None,
+    ) -> None:
         self._base, self._log, self._settings = base, log, settings
+        self._anchors, self._filter = anchors, experience_filter
         self._pad = base.dialogue.pad_token_id
+
+    def prepare(self, lineage: str, ids: Sequence[int], seed: int, progress: Progress) -> Prepared:
+        """Filter a batch, let theta_0 write about it, and put together all that an update of it needs.
+
+        Raises:
+            FilterFailed: the filter raised.
+        """
+        progress("writing sentences", 0, 1)
+        found = {number: allowed(self._log.get(number), self._filter) for number in ids}
+        experiences = [one for one in found.values() if isinstance(one, Experience)]
+        refused = {number: one for number, one in found.items() if isinstance(one, str)}
+        if refused:
+            return Prepared(experiences, refused=refused)
+        anchors = self._anchors(self._settings.num_anchors, seed)
+        informative, unread = self._understood(lineage, experiences, anchors, seed, progress)
+        if unread:
+            return Prepared(experiences, refused=dict.fromkeys(sorted(unread), NO_CONTEXT_GAIN))
+        return Prepared(experiences, self._material(lineage, experiences, informative, anchors, seed))
 
     def _write(
         self, lineage: str, experiences: Sequence[Experience], anchors: Sequence[Anchor], seed: int
@@ -67,7 +112,7 @@ class MaterialMaker:
             self._base, experiences, self._settings, seed=seed, strangers=strangers, has_history=has_history
         )
 
-    def understood(
+    def _understood(
         self, lineage: str, experiences: Sequence[Experience], anchors: Sequence[Anchor], seed: int, progress: Progress
     ) -> tuple[list[tuple[Sentence, TeacherTargets]], set[int]]:
         """Sentences worth learning, and the experiences about which too few were found, even when asked for twice."""
@@ -100,7 +145,7 @@ class MaterialMaker:
             if sentence.kind == "near_miss" or gain >= self._settings.min_gain_nats
         ]
 
-    def material(
+    def _material(
         self,
         lineage: str,
         experiences: Sequence[Experience],
@@ -141,12 +186,21 @@ class MaterialMaker:
                 if t.id not in superseded
             ]
             for target in older:
-                sources.setdefault(target.experience_id, self._log.get(target.experience_id))
+                if target.experience_id not in sources:
+                    sources[target.experience_id] = self._source(target.experience_id)
             claims = [
                 Claim(target.id, sources[target.experience_id], target.prompt, target.completion) for target in older
             ]
             superseded |= dict.fromkeys(superseded_by(self._base, newer, claims), newer.id)
         return superseded
+
+    def _source(self, experience_id: int) -> Experience:
+        """An older experience as it was learned: what its sentences say is compared with what it says."""
+        stored = self._log.get(experience_id)
+        found = allowed(stored, self._filter)
+        # One that today's filter refuses was learned before; its sentences can become untrue like any others, and
+        # nothing of what is asked about it here is stored.
+        return stored if isinstance(found, str) else found
 
     def _is_known(self, lineage: str, words: Sequence[str]) -> bool:
         return bool(words) and bool(self._log.experiences_mentioning(lineage, words, limit=1))
@@ -197,3 +251,58 @@ def as_records(experiences: Sequence[Experience], material: Material) -> list[Ne
         )
         for sentence, target in material.about
     ]
+
+
+def as_plan(log: MemoryLog, batch: Batch, parts: Sequence[Prepared]) -> UpdatePlan:
+    """What an update of this batch would do that falls into these parts."""
+    learning = [(part, part.material) for part in parts if part.material is not None]
+    refused = {number: reason for part in parts for number, reason in part.refused.items()}
+    learned_as = {one.id: one for part in parts for one in part.experiences}
+    part_of = {one.id: place for place, (part, _) in enumerate(learning, start=1) for one in part.experiences}
+    return UpdatePlan(
+        lineage=batch.lineage,
+        parent=batch.parent_version,
+        num_versions=len(learning),
+        experiences=tuple(
+            PlannedExperience(
+                experience_id=number,
+                text=learned_as[number].text if number in learned_as else "",
+                changed_by_filter=_is_changed(log.get(number), learned_as.get(number)),
+                refused=refused.get(number),
+                part=part_of.get(number),
+            )
+            for number in batch.experience_ids
+        ),
+        sentences=tuple(
+            PlannedSentence(
+                experience_id=sentence.experience_id,
+                kind=sentence.kind,
+                prompt=sentence.prompt,
+                completion=sentence.completion,
+                held_out=sentence.held_out,
+                gain_nats=sentence.gain_nats,
+            )
+            for _, material in learning
+            for sentence, _ in material.about
+        ),
+        superseded=tuple(
+            PlannedSupersession(
+                target_id=target.id,
+                experience_id=target.experience_id,
+                by_experience=material.superseded[target.id],
+                prompt=target.prompt,
+                completion=target.completion,
+            )
+            for _, material in learning
+            for target in log.targets_by_ids(sorted(material.superseded))
+        ),
+        num_anchors=sum(len(material.anchors) + len(material.reading_anchors) for _, material in learning),
+        num_replayed=sum(
+            len(material.replay_questions) + len(material.replay_near_misses) for _, material in learning
+        ),
+        seconds=0.0,
+    )
+
+
+def _is_changed(told: Experience, learned_as: Experience | None) -> bool:
+    return learned_as is not None and (told.text, told.facts) != (learned_as.text, learned_as.facts)

@@ -9,9 +9,10 @@ admit in one transaction.
 """
 
 import copy
+import itertools
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from torch import Tensor
 from transformers import PreTrainedModel
@@ -21,21 +22,19 @@ from memory_log.log import MemoryLog
 from memory_log.records import Batch, DeltaRef, UpdaterLease, Version
 from updater.anchors import AnchorSource
 from updater.delta import LowRank, delta_bytes, is_finite
+from updater.filters import ExperienceFilter
 from updater.fold import VersionWeights, add_delta, load_weights
 from updater.gate import exactness, verdict
 from updater.language_model import LanguageModel, weights_hash
-from updater.material import Material, MaterialMaker, as_records
-from updater.report import Progress, UpdateReport, silent
+from updater.material import Material, MaterialMaker, Prepared, as_plan, as_records
+from updater.plan import UpdatePlan
+from updater.report import NOT_FINITE, Progress, UpdateReport, silent
 from updater.settings import GateSettings, UpdateSettings
 from updater.targets import TeacherTargets
 from updater.training import TrainingResult, TrainingSet, train
 
 SEED_STRIDE = 1_000_003
 NUM_GATE_ANCHORS = 40
-NOT_FINITE = "training ended in values that are not finite; lower the learning rate"
-NO_CONTEXT_GAIN = (
-    "no context gain: with the experience in its prompt the model answers too few questions that it could not without"
-)
 
 
 class Updater:
@@ -49,6 +48,7 @@ class Updater:
         owner: name under which leases are held; one per process.
         settings: how an update is made.
         gate: what a version must show.
+        experience_filter: what of each experience may be learned; None lets everything through.
     """
 
     def __init__(
@@ -61,13 +61,13 @@ class Updater:
         owner: str,
         settings: UpdateSettings | None = None,
         gate: GateSettings | None = None,
+        experience_filter: ExperienceFilter | None = None,
     ) -> None:
-        self.base, self.log, self.blobs = base, log, blobs
-        self.anchors, self.owner = anchors, owner
+        self.base, self.log, self.blobs, self.owner = base, log, blobs, owner
         self.settings = settings or UpdateSettings()
         self.gate = gate or GateSettings()
         self.versions = VersionWeights(base, log, blobs)
-        self._maker = MaterialMaker(base, log, self.settings)
+        self._maker = MaterialMaker(base, log, self.settings, anchors, experience_filter)
         self._theta_n: PreTrainedModel = copy.deepcopy(base.model)
         self._pad = base.dialogue.pad_token_id
 
@@ -79,6 +79,8 @@ class Updater:
         Raises:
             NothingPending: nothing waits.
             LineageBusy: another updater holds the lease.
+            UpdatesPaused: the lineage is paused.
+            FilterFailed: the filter raised; everything waits.
         """
         self.log.ensure_lineage(lineage, base_fingerprint=self.base.fingerprint)
         lease = self.log.acquire_updater_lease(lineage, owner=self.owner, lease_seconds=self.settings.lease_seconds)
@@ -88,6 +90,38 @@ class Updater:
         finally:
             # Also on Ctrl-C and errors: what is still leased becomes pending again, an open batch is abandoned.
             self.log.release_updater_lease(lease)
+
+    def plan(self, lineage: str, *, limit: int, progress: Progress = silent) -> UpdatePlan:
+        """What `update` would do now, up to training: no lease is taken, nothing is claimed and nothing is stored.
+
+        Made by the same steps with the same seeds, so the next update learns these very sentences if nothing changes
+        meanwhile. A batch that the gate would split, and what a later part finds learned by an earlier one, is not
+        foreseen. A new lineage gets its version 0, as any question to it would give it.
+
+        Raises:
+            NothingPending: nothing waits.
+            FilterFailed: the filter raised.
+        """
+        started = time.monotonic()
+        self.log.ensure_lineage(lineage, base_fingerprint=self.base.fingerprint)
+        batch = self.log.preview_batch(lineage, limit=limit)
+        batch_ids = itertools.count(batch.id)
+        parts = self._prepare_or_split(lineage, batch.experience_ids, batch_ids, progress)
+        plan = as_plan(self.log, batch, parts)
+        return plan.model_copy(update={"seconds": time.monotonic() - started})
+
+    def _prepare_or_split(
+        self, lineage: str, ids: tuple[int, ...], batch_ids: Iterator[int], progress: Progress
+    ) -> list[Prepared]:
+        """What `_learn_or_split` does, without learning; the batches get their ids in the same order."""
+        prepared = self._maker.prepare(lineage, ids, self._seed(next(batch_ids)), progress)
+        if prepared.material is not None or len(ids) == 1:
+            return [prepared]
+        parts = _parts(ids, set(prepared.refused))
+        return [one for part in parts for one in self._prepare_or_split(lineage, part, batch_ids, progress)]
+
+    def _seed(self, batch_id: int) -> int:
+        return self.settings.seed * SEED_STRIDE + batch_id * 7919
 
     def _learn_or_split(self, lease: UpdaterLease, batch: Batch, progress: Progress) -> UpdateReport:
         report, suspects = self._learn(lease, batch, progress)
@@ -107,17 +141,15 @@ class Updater:
         """One attempt at one batch: the report, and the experiences that are known to spoil it, if any."""
         started = time.monotonic()
         parent = self.log.head(lease.lineage)
-        seed = self.settings.seed * SEED_STRIDE + batch.id * 7919
-        experiences = [self.log.get(experience_id) for experience_id in batch.experience_ids]
-        report = UpdateReport(version=None, parent=parent.number, admitted=False, num_experiences=len(experiences))
+        ids, seed = batch.experience_ids, self._seed(batch.id)
+        report = UpdateReport(version=None, parent=parent.number, admitted=False, num_experiences=len(ids))
 
-        progress("writing sentences", 0, 1)
-        anchors = self.anchors(self.settings.num_anchors, seed)
-        informative, unread = self._maker.understood(lease.lineage, experiences, anchors, seed, progress)
-        if unread:
-            return report.model_copy(update={"reason": NO_CONTEXT_GAIN, "seconds": time.monotonic() - started}), unread
-        material = self._maker.material(lease.lineage, experiences, informative, anchors, seed)
-        self.log.store_targets(lease, batch.id, as_records(experiences, material))
+        prepared = self._maker.prepare(lease.lineage, ids, seed, progress)
+        material = prepared.material
+        if material is None:
+            reason, seconds = prepared.reason, time.monotonic() - started
+            return report.model_copy(update={"reason": reason, "seconds": seconds}), set(prepared.refused)
+        self.log.store_targets(lease, batch.id, as_records(prepared.experiences, material))
         self._renew(lease)
 
         sums = self.versions.sums(lease.lineage, parent.number)
