@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Literal
 
 from agent.cli_display import UpdateProgress, count, print_pause, print_table, printable
 from agent.commands import Options
-from agent.explanation import ExplainedSentence, Explanation
+from agent.explanation import ExplainedSentence, Explanation, filtered_now
 from agent.explanation import explain as explain_from_log
+from agent.filtering import HomeFilter
 from agent.home import Home
 from memory_log.errors import NothingPending
 from memory_log.records import Experience, ExperienceState, StoredTarget
@@ -34,6 +35,7 @@ def explain(options: Options) -> int:
         found, targets = explain_from_log(log, options.lineage, options.experience_id)
         if options.number is not None:
             log.version(options.lineage, options.number)  # also where there is nothing to measure
+    found = found.model_copy(update={"filter_now": filtered_now(found.experience, HomeFilter(home.path))})
     if options.has_model and targets:
         found = _measured(options, found, targets)
     if options.is_json:
@@ -72,7 +74,7 @@ def _print_experience(found: Explanation) -> None:
         print("  forgotten   its text, facts, target sentences and probes are gone from the log")
         return
     lines = {
-        "text": one.text, "observation": one.observation, "action": one.action,
+        "text": one.text, "filter now": found.filter_now, "observation": one.observation, "action": one.action,
         "reward": None if one.reward is None else f"{one.reward:g}",
         "time": f"{one.time:%Y-%m-%d %H:%M:%S} UTC", "agent": one.agent,
         "session": one.session if one.step is None else f"{one.session}, step {one.step}",
@@ -136,7 +138,7 @@ def _nats(value: float | None, digits: int) -> str:
 
 
 def _probe_rows(found: Explanation) -> list[tuple[str, ...]]:
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for one in found.probes:
         rows.append((printable(one.probe.question), "right", "", printable(one.probe.answer)))
         rows += [
@@ -198,6 +200,12 @@ def show_plan(options: Options) -> int:
     from agent.memory import AgentMemory
 
     try:
+        with Home.open(options.home, model=options.model, create=False).open_log() as log:
+            log.preview_batch(options.lineage, limit=1)  # before a model is loaded, which takes seconds
+            num_held = log.count_by_state(options.lineage)[ExperienceState.LEASED]
+        if num_held:
+            held = f"{count(num_held, 'experience')} held by an update that runs or was killed"
+            print(f"{held}: not in this plan", file=sys.stderr)
         with UpdateProgress(is_plain=options.is_plain) as progress:
             progress("loading the model", 0, 0)
             with AgentMemory.open(

@@ -16,7 +16,7 @@ from memory_log.records import (
     Record,
     StoredTarget,
 )
-from updater.filters import REFUSED_BY_FILTER
+from updater.filters import REFUSED_BY_FILTER, ExperienceFilter, allowed
 from updater.report import NO_CONTEXT_GAIN, NOT_FINITE
 
 SentenceState = Literal["live", "superseded", "not admitted", "rolled back"]
@@ -60,6 +60,8 @@ class Explanation(Record):
     sentences: tuple[ExplainedSentence, ...]
     probes: tuple[ExplainedProbe, ...]
     measured_version: int | None = None
+    filter_now: str | None = None
+    """What the home's filter leaves of it now, or why it refuses it; None where that is what was told."""
 
 
 def explain(log: MemoryLog, lineage: str, experience_id: int) -> tuple[Explanation, list[StoredTarget]]:
@@ -111,6 +113,16 @@ def _explained(target: StoredTarget, line: set[int]) -> ExplainedSentence:
         kind=target.kind, prompt=target.prompt, completion=target.completion, held_out=target.held_out,
         gain_nats=target.context_gain_nats, version=target.version, state=state, superseded_by=target.superseded_by,
     )  # fmt: skip
+
+
+def filtered_now(experience: Experience, experience_filter: ExperienceFilter) -> str | None:
+    """What a filter leaves of the text, or why it refuses it; None where it changes nothing."""
+    if experience.state is ExperienceState.FORGOTTEN:
+        return None
+    found = allowed(experience, experience_filter)
+    if isinstance(found, str):
+        return found
+    return None if (found.text, found.facts) == (experience.text, experience.facts) else found.text
 
 
 def advice(experience: Experience) -> str | None:

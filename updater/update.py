@@ -147,8 +147,8 @@ class Updater:
         prepared = self._maker.prepare(lease.lineage, ids, seed, progress)
         material = prepared.material
         if material is None:
-            reason, seconds = prepared.reason, time.monotonic() - started
-            return report.model_copy(update={"reason": reason, "seconds": seconds}), set(prepared.refused)
+            why = {"reason": prepared.reason, "seconds": time.monotonic() - started}
+            return report.model_copy(update=why), set(prepared.refused)
         self.log.store_targets(lease, batch.id, as_records(prepared.experiences, material))
         self._renew(lease)
 
