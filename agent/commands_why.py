@@ -229,10 +229,10 @@ def show_plan(options: Options) -> int:
             f"no longer true, by experience {old.by_experience}: {printable(old.prompt)} {printable(old.completion)}   "
             f"(experience {old.experience_id})"
         )
-    print(
-        f"with {count(plan.num_replayed, 'replayed sentence')} and {count(plan.num_anchors, 'anchor')}; planned in "
-        f"{plan.seconds:.1f} s, nothing was stored; whether the gate admits it shows only after training"
-    )
+    if plan.num_versions:
+        beside = f"{count(plan.num_replayed, 'replayed sentence')} and {count(plan.num_anchors, 'anchor')}"
+        print(f"with {beside}; whether the gate admits it shows only after training")
+    print(f"planned in {plan.seconds:.1f} s; nothing was stored")
     return 0
 
 
