@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 from rich.text import Text
 
-from memory_log.records import Experience, ExperienceState, Version
+from memory_log.records import Experience, ExperienceState, Pause, Version
 
 LOG_HEADINGS = ("id", "state", "version", "time (UTC)", "text")
 VERSION_FIGURES = {
@@ -56,6 +56,12 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     widths = [max((len(row[index]) for row in rows), default=0) for index in range(len(headings))]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def print_pause(pause: Pause | None) -> None:
+    """One line on standard error while a lineage is paused."""
+    if pause is not None:
+        print(f"{printable(pause.described)}; go on with: selfparam resume", file=sys.stderr)
 
 
 def experience_row(experience: Experience) -> tuple[str, ...]:

@@ -41,7 +41,7 @@ environment variables:
 
 exit codes:
   0    done; also when there was nothing to update
-  1    it failed: the update was refused, another one is running, a file is damaged
+  1    it failed: the update was refused or is paused, another one is running, a file is damaged
   2    wrong usage: bad input, no such version, not a model, another model than the home's
   130  interrupted with Ctrl-C; nothing is lost
   141  the reader of the output went away
@@ -52,6 +52,8 @@ exit codes:
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands; documentation tests walk it."""
+    from agent.cli_parser_why import add_why  # which is made with what stands below
+
     parser = argparse.ArgumentParser(
         prog="selfparam", description=DESCRIPTION, epilog=EPILOG, formatter_class=_Wide, allow_abbrev=False
     )
@@ -61,6 +63,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_talking(subparsers)
     _add_learning(subparsers)
     _add_looking(subparsers)
+    add_why(subparsers)
     _add_demo(subparsers)
     from agent.cli_parser_copies import add_copies  # which is built of the helpers below
 
@@ -107,6 +110,10 @@ def _add_learning(subparsers: "argparse._SubParsersAction[argparse.ArgumentParse
     update.add_argument(
         "--limit", type=_positive, metavar="N", help="learn at most N experiences, the oldest first (default: 8)"
     )
+    update.add_argument(
+        "--dry-run", action="store_true", dest="is_dry_run",
+        help="show what this update would learn, refuse and replace, up to training; store nothing (default: update)",
+    )  # fmt: skip
     _add_plain(update)
     rollback = _command(
         subparsers, "rollback", commands.rollback, "let an earlier version serve again",

@@ -18,6 +18,7 @@ from agent.cli_display import (
     count,
     experience_row,
     print_answer,
+    print_pause,
     print_table,
     version_row,
 )
@@ -50,6 +51,12 @@ class Options(argparse.Namespace):
     state: str | None
     is_json: bool
     is_plain: bool
+    is_dry_run: bool
+    experience_id: int
+    has_model: bool
+    reason: str
+    filter_name: str
+    trusted: list[str] | None
     updates: int
     experiences_per_update: int
     seed: int
@@ -61,7 +68,6 @@ class Options(argparse.Namespace):
     keep_rejected_days: int
     targets_per_experience: int | None
     is_vacuum: bool
-    is_dry_run: bool
 
 
 def tell(options: Options) -> int:
@@ -108,7 +114,11 @@ def ask(options: Options) -> int:
 
 
 def update(options: Options) -> int:
-    """Learn what is pending; print what came of it."""
+    """Learn what is pending; print what came of it, or with --dry-run what would."""
+    if options.is_dry_run:
+        from agent.commands_why import show_plan
+
+        return show_plan(options)
     try:
         return _update(options)
     except NothingPending:
@@ -133,6 +143,7 @@ def _num_waiting(log: MemoryLog, lineage: str) -> int:
 
 def _update(options: Options) -> int:
     with Home.open(options.home, model=options.model).open_log() as log:
+        log.check_not_paused(options.lineage)
         if _num_waiting(log, options.lineage) == 0:
             raise NothingPending  # before a model is loaded, which takes seconds
     from agent.memory import AgentMemory
@@ -173,6 +184,7 @@ def log(options: Options) -> int:
     state = None if options.state is None else ExperienceState(options.state)
     with Home.open(options.home, model=options.model, create=False).open_log() as memory_log:
         newest = _newest(memory_log, options.lineage, state, options.limit or PAGE)
+        print_pause(memory_log.pause_of(options.lineage))
     if options.is_json:
         for experience in newest:
             print(experience.model_dump_json())
@@ -196,6 +208,7 @@ def versions(options: Options) -> int:
     """List every version."""
     with Home.open(options.home, model=options.model, create=False).open_log() as memory_log:
         all_versions = memory_log.versions(options.lineage)
+        print_pause(memory_log.pause_of(options.lineage))
         head = memory_log.head(options.lineage).number if all_versions else None
     if options.is_json:
         for version in all_versions:

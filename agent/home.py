@@ -9,9 +9,10 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, Literal, TypeVar
 
 from pydantic import AwareDatetime, Field, ValidationError
 from sqlalchemy.engine import URL
@@ -21,12 +22,12 @@ from memory_log.blobs import BlobStore
 from memory_log.clock import Clock, utc_now
 from memory_log.errors import BadInput, BaseModelChanged, NotAModel, SchemaTooNew
 from memory_log.log import MemoryLog
-from memory_log.records import Record
+from memory_log.records import Name, Record
 from memory_log.upkeep import LogUpkeep
 
 DEFAULT_HOME: Final = ".selfparam"
 HOME_VARIABLE: Final = "SELFPARAM_HOME"
-CONFIG_SCHEMA_VERSION: Final = 1
+CONFIG_SCHEMA_VERSION: Final = 2
 CONFIG_FILE: Final = "config.json"
 LOG_FILE: Final = "log.sqlite3"
 BLOBS_FOLDER: Final = "blobs"
@@ -38,7 +39,8 @@ _NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 class HomeConfig(Record):
-    """What `config.json` holds. Written once, when the home is made; `log_url` may be put in before the first use.
+    """What `config.json` holds. Written when the home is made and when its filter is set, whole or not at all;
+    `log_url` may be put in before the first use.
 
     Example: HomeConfig(model=None, created=utc_now())
     """
@@ -48,6 +50,12 @@ class HomeConfig(Record):
         default=None, description="Absolute path or Hugging Face id of the base model; null is the embedded one."
     )
     log_url: str | None = Field(default=None, description="postgresql://... ; null is log.sqlite3 in the home folder.")
+    filter: Literal["redact"] | None = Field(
+        default=None, description="Shipped filter for what is learned; null lets everything through."
+    )
+    trusted_agents: tuple[Name, ...] | None = Field(
+        default=None, description="Agents whose experiences may be learned; null is everybody's."
+    )
     created: AwareDatetime = Field(description="When the home was made, UTC.")
 
 
@@ -137,6 +145,27 @@ class Home:
                 f"({exc.name}); install it with: pip install 'selfparam[postgres]'"
             ) from exc
 
+    def set_filter(self, name: Literal["redact"] | None, trusted_agents: Sequence[str] | None) -> "Home":
+        """Write into `config.json` which shipped filter applies from now on; the home as it is then.
+
+        Args:
+            name: `redact`, or None for no redaction.
+            trusted_agents: whose experiences may be learned; None is everybody's.
+
+        Raises:
+            BadInput: a name is empty or too long, or the file cannot be written.
+        """
+        changes = {"schema_version": CONFIG_SCHEMA_VERSION, "filter": name, "trusted_agents": trusted_agents}
+        path = self.path / CONFIG_FILE
+        config = _validated(path, {**read_config(path).model_dump(), **changes})
+        try:
+            with _written_aside(path, config) as aside:
+                aside.rename(path)
+                _sync_folder(self.path)
+        except OSError as exc:
+            raise BadInput(f"{path} cannot be written: {exc.strerror}; give yourself the right to") from exc
+        return Home(self.path, config)
+
     def blob_store(self) -> BlobStore:
         """Where the deltas lie."""
         return BlobStore(self.path / BLOBS_FOLDER)
@@ -176,18 +205,11 @@ def _canonical_model(model: str) -> str | None:
 def _make(folder: Path, config: HomeConfig) -> None:
     # Two processes may do this at once: each writes aside, and the first link decides; the other then reads that one.
     path = folder / CONFIG_FILE
-    aside = path.with_name(f"config.json.{os.getpid()}.{secrets.token_hex(4)}.unfinished")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        try:
-            with aside.open("x", encoding="utf-8") as file:
-                file.write(config.model_dump_json(indent=2) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
+        with _written_aside(path, config) as aside:
             _publish(aside, path)
             _sync_folder(folder)
-        finally:
-            aside.unlink(missing_ok=True)
     except (FileExistsError, NotADirectoryError) as exc:
         raise BadInput(
             f"{folder} cannot be a home: a file is in its place ({exc.filename}); choose another --home"
@@ -196,6 +218,20 @@ def _make(folder: Path, config: HomeConfig) -> None:
         raise BadInput(
             f"the home {folder} cannot be made: {exc.strerror}; choose a folder that can be written with --home"
         ) from exc
+
+
+@contextmanager
+def _written_aside(path: Path, config: HomeConfig) -> Iterator[Path]:
+    """A file beside the config with the new content, on disk; gone afterwards unless it got another name."""
+    aside = path.with_name(f"config.json.{os.getpid()}.{secrets.token_hex(4)}.unfinished")
+    try:
+        with aside.open("x", encoding="utf-8") as file:
+            file.write(config.model_dump_json(indent=2) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        yield aside
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def _publish(aside: Path, path: Path) -> None:
@@ -238,6 +274,10 @@ def read_config(path: Path) -> HomeConfig:
             f"the home {path.parent} has schema version {schema_version}, this release reads up to "
             f"{CONFIG_SCHEMA_VERSION}; install the newer release that made it, or choose another --home"
         )
+    return _validated(path, fields)
+
+
+def _validated(path: Path, fields: object) -> HomeConfig:
     try:
         return HomeConfig.model_validate(fields)
     except ValidationError as exc:

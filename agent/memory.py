@@ -17,18 +17,23 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from transformers import PreTrainedModel
 
+from agent.filtering import filter_for
 from agent.home import Home
 from agent.household.anchors import household_anchors
 from memory_log.errors import BadInput, UnknownVersion
 from memory_log.log import MemoryLog
-from memory_log.records import Experience, Fact, NewExperience, Version, VersionState
+from memory_log.records import Experience, Fact, NewExperience, StoredTarget, Version, VersionState
 from updater.anchors import AnchorSource, self_sampled_anchors
+from updater.filters import ExperienceFilter
 from updater.fold import load_weights
+from updater.gate import SentenceFit, sentence_fits
 from updater.generation import generate_texts
 from updater.language_model import LanguageModel, load_language_model, quiet_transformers
-from updater.report import UpdateReport
+from updater.plan import UpdatePlan
+from updater.report import Progress, UpdateReport, silent
 from updater.settings import GateSettings, UpdateSettings
-from updater.update import Progress, Updater, silent
+from updater.targets import TeacherTargets
+from updater.update import Updater
 
 DEFAULT_BATCH = 8
 
@@ -92,10 +97,12 @@ class AgentMemory:
         device: str = "auto",
         settings: UpdateSettings | None = None,
         gate: GateSettings | None = None,
+        filter: ExperienceFilter | None = None,
     ) -> None:
         self.home, self.lineage = home, lineage
         self.log: MemoryLog = home.open_log()
         self._device, self._settings, self._gate = device, settings, gate
+        self._filter = filter_for(home, filter)
         self._loaded: tuple[int, PreTrainedModel] | None = None
 
     @classmethod
@@ -108,6 +115,7 @@ class AgentMemory:
         device: str = "auto",
         settings: UpdateSettings | None = None,
         gate: GateSettings | None = None,
+        filter: ExperienceFilter | None = None,
     ) -> Self:
         """Open a home folder, and make it where there is none.
 
@@ -118,11 +126,14 @@ class AgentMemory:
             device: `auto`, `cpu`, `cuda`.
             settings: how updates are made; None takes the defaults.
             gate: what a version must show; None takes the defaults.
+            filter: what of each experience may be learned, such as `updater.filters.redact_personal`; comes after the
+                filter that the home's `config.json` names. None adds nothing to that.
 
         Raises:
             BaseModelChanged: the home was made with another model.
         """
-        return cls(Home.open(home, model=model), lineage=lineage, device=device, settings=settings, gate=gate)
+        opened = Home.open(home, model=model)
+        return cls(opened, lineage=lineage, device=device, settings=settings, gate=gate, filter=filter)
 
     def close(self) -> None:
         """Close the log."""
@@ -155,6 +166,7 @@ class AgentMemory:
             owner=worker_name(),
             settings=self._settings,
             gate=self._gate,
+            experience_filter=self._filter,
         )
 
     def tell(
@@ -179,9 +191,23 @@ class AgentMemory:
             progress: called with (stage, done, total).
 
         Raises:
-            NothingPending, LineageBusy: see `Updater.update`.
+            NothingPending, LineageBusy, UpdatesPaused, FilterFailed: see `Updater.update`.
         """
         return self.updater.update(self.lineage, limit=limit or DEFAULT_BATCH, progress=progress)
+
+    def plan(self, *, limit: int | None = None, progress: Progress = silent) -> UpdatePlan:
+        """What `update` would do now, without doing it; see `Updater.plan`."""
+        return self.updater.plan(self.lineage, limit=limit or DEFAULT_BATCH, progress=progress)
+
+    def fits(self, targets: Sequence[StoredTarget], *, version: int | None = None) -> tuple[int, list[SentenceFit]]:
+        """How well the newest version, or any admitted one, knows stored target sentences; the version, and each fit.
+
+        Raises:
+            UnknownVersion: there is no such admitted version.
+        """
+        chosen = self._admitted(version)
+        known = [TeacherTargets.from_bytes(target.payload) for target in targets]
+        return chosen, sentence_fits(self.model(chosen), known, self.base.dialogue.pad_token_id)
 
     def ask(self, question: str, *, version: int | None = None, notes: Sequence[str] = ()) -> Answer:
         """Ask the newest version, or any admitted one, from its weights alone (or with notes in the prompt)."""

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from agent.actors import ServedModel, start_serving_actor, start_update_worker
 from agent.decoding import Generation
+from agent.filtering import filter_for
 from agent.home import Home
 from agent.memory import anchors_for, choose_device
 from agent.serving import ServerStats
@@ -29,6 +30,7 @@ from agent.threads import spin_briefly
 from agent.worker import WorkerStatus
 from memory_log.errors import BadInput, SelfParamError
 from memory_log.log import MemoryLog
+from updater.filters import ExperienceFilter
 from updater.fold import VersionWeights
 from updater.language_model import LanguageModel, load_language_model, quiet_transformers
 from updater.settings import GateSettings, UpdateSettings
@@ -68,6 +70,7 @@ class HomeParts:
     device: str
     settings: UpdateSettings | None = None
     gate: GateSettings | None = None
+    filter: ExperienceFilter | None = None
 
     @property
     def base(self) -> LanguageModel:
@@ -83,7 +86,7 @@ class HomeParts:
         """An updater that holds its leases as `owner`."""
         return Updater(
             self.base, self.home.open_log(), self.home.blob_store(), anchors=anchors_for(self.base), owner=owner,
-            settings=self.settings, gate=self.gate,
+            settings=self.settings, gate=self.gate, experience_filter=filter_for(self.home, self.filter),
         )  # fmt: skip
 
 
@@ -126,6 +129,8 @@ class Runtime:
         max_wait_seconds: it wakes for fewer after this time.
         device: `auto`, `cpu`, `cuda`.
         settings, gate: how updates are made and admitted; None takes the defaults.
+        filter: what of each experience may be learned, after the filter that the home's config names. It travels to the
+            worker's process by pickle: a function of a module, or what `updater.filters` makes.
         max_batch: requests of one version that are decoded together.
         max_versions: versions that the serving actor keeps loaded.
 
@@ -145,6 +150,7 @@ class Runtime:
         device: str = "auto",
         settings: UpdateSettings | None = None,
         gate: GateSettings | None = None,
+        filter: ExperienceFilter | None = None,
         max_batch: int = 32,
         max_versions: int = 4,
     ) -> None:
@@ -157,7 +163,7 @@ class Runtime:
             if device.startswith("cuda") and not num_gpus:
                 raise BadInput(f"the device {device!r} was asked for, but Ray reports no GPU; use --device auto")
             # Inside an actor, the GPU that Ray has assigned is the only one.
-            self.parts = HomeParts(home, lineage, "cuda" if num_gpus else "cpu", settings, gate)
+            self.parts = HomeParts(home, lineage, "cuda" if num_gpus else "cpu", settings, gate, filter)
             with home.open_log() as log:
                 log.ensure_lineage(lineage, base_fingerprint=self.parts.base.fingerprint)
             serving_name = f"serving-{uuid.uuid4().hex}"

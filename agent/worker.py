@@ -15,9 +15,9 @@ from datetime import datetime
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from memory_log.clock import Clock, utc_now
-from memory_log.errors import BadInput, LineageBusy, NothingPending, SelfParamError
+from memory_log.errors import BadInput, LineageBusy, NothingPending, SelfParamError, UpdatesPaused
 from memory_log.log import MemoryLog
-from memory_log.records import ExperienceState
+from memory_log.records import ExperienceState, Pause
 from updater.report import UpdateReport
 from updater.update import Updater
 
@@ -75,6 +75,8 @@ class WorkerStatus(BaseModel):
     outcomes: tuple[UpdateOutcome, ...] = ()
     """The newest NUM_OUTCOMES_KEPT updates."""
     last_error: str | None = None
+    pause: Pause | None = None
+    """Who keeps it from updating, since when and why; None while it may."""
 
 
 class UpdateWorker:
@@ -162,17 +164,21 @@ class UpdateWorker:
     def step(self) -> UpdateOutcome | None:
         """Announce the head if it has moved, then make one update if it is time for one; its outcome.
 
+        While the lineage is paused it is never time; what waits meanwhile has waited when the pause ends.
+
         Raises:
             LineageBusy: another updater works on the lineage.
             UpdateStopped: `stop` was called meanwhile.
         """
         self._announce_head()
-        if not self._is_time():
+        pause = self._log.pause_of(self._lineage)
+        self._tell(pause=pause)
+        if not self._is_time() or pause is not None:
             return None
         try:
             return self._update()
-        except NothingPending:
-            return None  # another updater was quicker
+        except (NothingPending, UpdatesPaused):
+            return None  # another updater was quicker, or somebody has paused the lineage since we looked
 
     def _is_time(self) -> bool:
         num_waiting = self._num_waiting()

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
-from memory_log import tables
+from memory_log import pauses, tables
 from memory_log.errors import BadInput, LeaseLost, LineageBusy, NothingPending, UnknownExperience, UnknownVersion
-from memory_log.records import Batch, ExperienceState, UpdaterLease, VersionState
+from memory_log.records import Batch, ExperienceState, Membership, UpdaterLease, VersionState
 from memory_log.words import pieces
 
 # An experience whose updates keep dying is first tried alone, so that its neighbours are cleared, then given up.
@@ -54,8 +54,13 @@ def hold(connection: Connection, lease: UpdaterLease) -> Row[Any]:
 
 
 def acquire(connection: Connection, lineage: str, owner: str, lease_seconds: float, now: datetime) -> UpdaterLease:
-    """Take the lineage's one updater lease; what a dead owner left behind is put back first."""
+    """Take the lineage's one updater lease; what a dead owner left behind is put back first.
+
+    Raises:
+        UpdatesPaused, LineageBusy.
+    """
     row = lock(connection, lineage)
+    pauses.check(connection, lineage)
     check_free(row, now)
     expel(connection, row)
     return _write_lease(connection, lineage, owner, row.fence + 1, lease_seconds, now)
@@ -126,17 +131,36 @@ def open_batch(connection: Connection, lease: UpdaterLease, limit: int, now: dat
     if limit < 1:
         raise BadInput(f"got limit={limit}; a batch needs at least one experience")
     head = hold(connection, lease).head
+    return _insert_batch(connection, lease, head, _next_ids(connection, lease.lineage, limit), now)
+
+
+def _next_ids(connection: Connection, lineage: str, limit: int) -> list[int]:
     statement = select(experiences.c.id, experiences.c.attempts).where(
-        experiences.c.lineage == lease.lineage, experiences.c.state == ExperienceState.PENDING.value
+        experiences.c.lineage == lineage, experiences.c.state == ExperienceState.PENDING.value
     )
     rows = connection.execute(statement.order_by(experiences.c.id).limit(limit)).all()
     if not rows:
-        raise NothingPending(f"no experience of lineage {lease.lineage!r} waits to be learned; append some first")
+        raise NothingPending(f"no experience of lineage {lineage!r} waits to be learned; append some first")
     ids = [row.id for row in rows]
     suspects = [index for index, row in enumerate(rows) if row.attempts >= ALONE_AFTER_ATTEMPTS]
-    if suspects:
-        ids = ids[: max(suspects[0], 1)]
-    return _insert_batch(connection, lease, head, ids, now)
+    return ids[: max(suspects[0], 1)] if suspects else ids
+
+
+def preview(connection: Connection, lineage: str, limit: int) -> Batch:
+    """The batch that an update would open now, with the id that it would get if nobody else opened one before.
+
+    Raises:
+        NothingPending: there are none.
+    """
+    if limit < 1:
+        raise BadInput(f"got limit={limit}; a batch needs at least one experience")
+    row = connection.execute(select(lineages).where(lineages.c.name == lineage)).one_or_none()
+    last = connection.execute(select(func.max(batches.c.id))).scalar() or 0
+    return Batch(
+        id=last + 1, lineage=lineage, parent_version=0 if row is None else row.head,
+        experience_ids=tuple(_next_ids(connection, lineage, limit)), state="open",
+        fence=1 if row is None else row.fence + 1,
+    )  # fmt: skip
 
 
 def open_batch_of(connection: Connection, lease: UpdaterLease, ids: Sequence[int], now: datetime) -> Batch:
@@ -194,6 +218,23 @@ def find(connection: Connection, batch_id: int) -> Batch:
         id=row.id, lineage=row.lineage, parent_version=row.parent_version, experience_ids=tuple(ids),
         state=row.state, fence=row.fence,
     )  # fmt: skip
+
+
+def memberships(connection: Connection, experience_id: int) -> list[Membership]:
+    """Every batch that the experience was in, by id."""
+    ours = select(members.c.batch_id).where(members.c.experience_id == experience_id)
+    size = select(func.count()).where(members.c.batch_id == batches.c.id).scalar_subquery()
+    made = select(func.max(versions.c.number)).where(versions.c.batch_id == batches.c.id).scalar_subquery()
+    statement = select(
+        batches.c.id, batches.c.opened_at, size.label("size"), batches.c.state, batches.c.reason, made.label("made")
+    ).where(batches.c.id.in_(ours))
+    return [
+        Membership(
+            batch_id=row.id, opened_at=row.opened_at, num_experiences=row.size, state=row.state, reason=row.reason,
+            version=row.made,
+        )
+        for row in connection.execute(statement.order_by(batches.c.id))
+    ]  # fmt: skip
 
 
 def hold_batch(connection: Connection, lease: UpdaterLease, batch_id: int) -> Batch:

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, create_engine, event, insert, select
+from sqlalchemy import Connection, Engine, create_engine, event, insert, select, update
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from memory_log.errors import BadInput, SchemaTooNew
-from memory_log.tables import SCHEMA_VERSION, metadata, schema_version
+from memory_log.tables import MADE_SINCE, SCHEMA_VERSION, metadata, schema_version
 
 BUSY_SECONDS = 30
 _SCHEMA_LOCK = 7_307_119_203  # an arbitrary number that all processes share
@@ -85,12 +85,20 @@ class Database:
             if not connection.dialect.has_table(connection, schema_version.name):
                 metadata.create_all(connection)
                 connection.execute(insert(schema_version).values(id=1, version=SCHEMA_VERSION))
-            found = connection.execute(select(schema_version.c.version)).scalar_one()
+            found: int = connection.execute(select(schema_version.c.version)).scalar_one()
+            _bring_up_to_date(connection, found)
         if found > SCHEMA_VERSION:
             raise SchemaTooNew(
                 f"the log has schema version {found}, this release reads up to {SCHEMA_VERSION}; "
                 "install the newer release that wrote it"
             )
+
+
+def _bring_up_to_date(connection: Connection, found: int) -> None:
+    """Make what releases since the log's own have added. Rows stay as they are, and the version says so at once."""
+    for version in range(found, SCHEMA_VERSION):
+        metadata.create_all(connection, tables=MADE_SINCE[version])
+        connection.execute(update(schema_version).values(version=version + 1))
 
 
 @contextmanager

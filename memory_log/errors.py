@@ -36,6 +36,10 @@ class LineageBusy(SelfParamError, RuntimeError):
     """Another updater holds this lineage's lease; try again when it is released or has expired."""
 
 
+class UpdatesPaused(SelfParamError, RuntimeError):
+    """Updates of this lineage are paused; `selfparam resume` lets them go on."""
+
+
 class LeaseLost(SelfParamError, RuntimeError):
     """The lease, or the batch opened under it, is no longer ours; nothing was written."""
 
@@ -66,6 +70,10 @@ class BaseModelChanged(SelfParamError, ValueError):
 
 class EmptyMask(SelfParamError, ValueError):
     """A sentence has no completion tokens to learn from."""
+
+
+class FilterFailed(SelfParamError, RuntimeError):
+    """The filter could not judge an experience; nothing was learned, and everything waits."""
 
 
 class UpdateRejected(SelfParamError, RuntimeError):

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
-from memory_log import batches, experiences, forgetting, probes, targets, versions
+from memory_log import batches, experiences, forgetting, pauses, probes, targets, versions
 from memory_log.clock import Clock, utc_now
 from memory_log.database import Database
 from memory_log.records import (
@@ -15,9 +15,11 @@ from memory_log.records import (
     DeltaRef,
     Experience,
     ExperienceState,
+    Membership,
     NewExperience,
     NewProbe,
     NewTarget,
+    Pause,
     Probe,
     ProbeResult,
     StoredTarget,
@@ -132,6 +134,7 @@ class MemoryLog:
 
         Raises:
             LineageBusy: an unexpired lease stands, whoever holds it.
+            UpdatesPaused: the lineage is paused.
         """
         with self._database.writing() as tx:
             return batches.acquire(tx, lineage, owner, lease_seconds, self._clock())
@@ -151,6 +154,31 @@ class MemoryLog:
         with self._database.reading() as tx:
             return batches.current_lease(tx, lineage)
 
+    def pause(self, lineage: str, *, by: str, reason: str = "") -> Pause:
+        """Let no new update of the lineage begin, anybody's; one that runs ends as usual. The pause that stands.
+
+        Args:
+            by: who pauses, for people to read.
+            reason: why; a pause that stands already keeps its own.
+        """
+        with self._database.writing() as tx:
+            return pauses.pause(tx, Pause(lineage=lineage, since=self._clock(), by=by, reason=reason))
+
+    def resume(self, lineage: str) -> Pause | None:
+        """Let updates begin again. The pause that stood, None without one."""
+        with self._database.writing() as tx:
+            return pauses.resume(tx, lineage)
+
+    def pause_of(self, lineage: str) -> Pause | None:
+        """The pause that stands."""
+        with self._database.reading() as tx:
+            return pauses.find(tx, lineage)
+
+    def check_not_paused(self, lineage: str) -> None:
+        """Raise `UpdatesPaused`, with who, when and why, if the lineage is paused."""
+        with self._database.reading() as tx:
+            pauses.check(tx, lineage)
+
     def open_batch(self, lease: UpdaterLease, *, limit: int) -> Batch:
         """Claim the oldest pending experiences as one stored batch on top of the head.
 
@@ -159,6 +187,11 @@ class MemoryLog:
         """
         with self._database.writing() as tx:
             return batches.open_batch(tx, lease, limit, self._clock())
+
+    def preview_batch(self, lineage: str, *, limit: int) -> Batch:
+        """The batch that `open_batch` would open now. Nothing is claimed or stored. Raises `NothingPending`."""
+        with self._database.reading() as tx:
+            return batches.preview(tx, lineage, limit)
 
     def open_batch_of(self, lease: UpdaterLease, experience_ids: Sequence[int]) -> Batch:
         """Claim exactly these pending experiences, to bisect a rejected batch."""
@@ -169,6 +202,11 @@ class MemoryLog:
         """The batch with its members, whatever became of it."""
         with self._database.reading() as tx:
             return batches.find(tx, batch_id)
+
+    def memberships(self, experience_id: int) -> list[Membership]:
+        """Every batch that the experience was in, by id, with what became of it."""
+        with self._database.reading() as tx:
+            return batches.memberships(tx, experience_id)
 
     def store_targets(self, lease: UpdaterLease, batch_id: int, new_targets: Sequence[NewTarget]) -> list[int]:
         """Put the batch's target sentences by; replay sees them once the batch's version is admitted. Their ids."""
@@ -273,6 +311,11 @@ class MemoryLog:
         """Every stored target made from the experience, also superseded ones and those not admitted yet."""
         with self._database.reading() as tx:
             return targets.of_experience(tx, experience_id)
+
+    def targets_by_ids(self, ids: Sequence[int]) -> list[StoredTarget]:
+        """The stored targets with these ids, by id; those that were forgotten are left out."""
+        with self._database.reading() as tx:
+            return targets.by_ids(tx, ids)
 
     def targets_about(self, lineage: str, pairs: Collection[tuple[str, str | None]]) -> list[StoredTarget]:
         """The live targets, held-out and near misses included, about (subject, relation); None is every relation."""

@@ -155,6 +155,25 @@ class UpdaterLease(Record):
     expires_at: UtcTime
 
 
+class Pause(InputRecord):
+    """Who keeps new updates of a lineage from beginning, since when and why.
+
+    Example: log.pause("default", by="mira@desk", reason="exam week")
+    """
+
+    lineage: Name
+    since: UtcTime
+    by: Name
+    reason: OptionalText = ""
+
+    @property
+    def described(self) -> str:
+        """In words: `updates of lineage 'default' are paused since 2026-01-01 00:00:00 UTC by mira@desk: exam week`."""
+        why = f": {self.reason}" if self.reason else ""
+        since = f"{self.since:%Y-%m-%d %H:%M:%S} UTC"
+        return f"updates of lineage {self.lineage!r} are paused since {since} by {self.by}{why}"
+
+
 class Batch(Record):
     """The exact set of one update, stored before the update starts; ids are in the order in which they were lived.
 
@@ -167,6 +186,20 @@ class Batch(Record):
     experience_ids: tuple[int, ...]
     state: Literal["open", "committed", "rejected", "abandoned"]
     fence: int
+
+
+class Membership(Record):
+    """One batch that an experience was in, and what became of it; `version` is the last that was made of the batch.
+
+    Example: [(one.batch_id, one.state) for one in log.memberships(7)] == [(3, "rejected"), (4, "committed")]
+    """
+
+    batch_id: int
+    opened_at: UtcTime
+    num_experiences: int
+    state: Literal["open", "committed", "rejected", "abandoned"]
+    reason: str | None
+    version: int | None
 
 
 class VersionState(StrEnum):

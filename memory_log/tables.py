@@ -31,7 +31,7 @@ from sqlalchemy import (
 
 from memory_log.records import ExperienceState, VersionState
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 # SQLite gives ids by itself only to a column declared exactly INTEGER.
 BigInteger = _BigInteger().with_variant(Integer(), "sqlite")
@@ -91,6 +91,16 @@ lineages = Table(
     Column("lease_owner", Text),
     Column("lease_expires_at", UtcDateTime),
     CheckConstraint("(lease_owner IS NULL) = (lease_expires_at IS NULL)", name="a_lease_has_owner_and_end"),
+)
+
+# While a lineage has a row here, no new update of it begins. It may have one before it has any version.
+pauses = Table(
+    "pauses",
+    metadata,
+    Column("lineage", Text, primary_key=True),
+    Column("since", UtcDateTime, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("reason", Text, nullable=False),
 )
 
 batches = Table(
@@ -278,3 +288,6 @@ probe_results = Table(
     Column("correct", Boolean, nullable=False),
     PrimaryKeyConstraint("probe_id", "version"),
 )
+
+# What a log of each earlier schema version lacks: opening it makes these tables.
+MADE_SINCE: dict[int, tuple[Table, ...]] = {1: (pauses,)}

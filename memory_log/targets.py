@@ -134,6 +134,15 @@ def of_experience(connection: Connection, experience_id: int) -> list[StoredTarg
     return [_record(row) for row in connection.execute(statement).mappings()]
 
 
+def by_ids(connection: Connection, ids: Sequence[int]) -> list[StoredTarget]:
+    """The targets with these ids, by id; those that are gone are left out."""
+    found: list[StoredTarget] = []
+    for piece in pieces(sorted(set(ids))):
+        statement = select(*_COLUMNS).where(targets.c.id.in_(piece)).order_by(targets.c.id)
+        found += [_record(row) for row in connection.execute(statement).mappings()]
+    return found
+
+
 def about(connection: Connection, lineage: str, pairs: Collection[tuple[str, str | None]]) -> list[StoredTarget]:
     """The live targets about these (subject, relation) pairs; relation None means every relation."""
     found: dict[int, StoredTarget] = {}

@@ -5,12 +5,12 @@ training.
 """
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import torch
 from transformers import PreTrainedModel
 
-from updater.objective import sentence_mean
+from updater.objective import sentence_means
 from updater.sequences import exact_completions
 from updater.settings import GateSettings
 from updater.targets import TeacherTargets, kl_per_position
@@ -18,7 +18,29 @@ from updater.targets import TeacherTargets, kl_per_position
 GATE_BATCH: Final = 64
 
 
+class SentenceFit(NamedTuple):
+    """How well a model knows one target sentence."""
+
+    kl_nats: float
+    """Mean KL from the teacher's expectations, in nats a token."""
+    is_exact: bool
+    """Whether greedy decoding gives the teacher's whole completion."""
+
+
 @torch.inference_mode()
+def sentence_fits(model: PreTrainedModel, targets: Sequence[TeacherTargets], pad_token_id: int) -> list[SentenceFit]:
+    """How well the model knows every sentence, in order."""
+    fits = [SentenceFit(0.0, False)] * len(targets)
+    order = sorted(range(len(targets)), key=lambda index: len(targets[index].sentence.prompt_ids))
+    for start in range(0, len(order), GATE_BATCH):
+        rows = order[start : start + GATE_BATCH]
+        kl_BT, batch, logits_BTV = kl_per_position(model, [targets[row] for row in rows], pad_token_id)
+        means, exact = sentence_means(kl_BT, batch.mask_BT).tolist(), exact_completions(logits_BTV, batch).tolist()
+        for row, kl_nats, is_exact in zip(rows, means, exact, strict=True):
+            fits[row] = SentenceFit(kl_nats, is_exact)
+    return fits
+
+
 def exactness(model: PreTrainedModel, targets: Sequence[TeacherTargets], pad_token_id: int) -> tuple[float, float]:
     """Share of sentences whose whole completion greedy decoding would give, and their mean KL in nats a token.
 
@@ -26,14 +48,8 @@ def exactness(model: PreTrainedModel, targets: Sequence[TeacherTargets], pad_tok
     """
     if not targets:
         return 1.0, 0.0
-    num_exact, kl_sum = 0, 0.0
-    ordered = sorted(targets, key=lambda target: len(target.sentence.prompt_ids))
-    for start in range(0, len(ordered), GATE_BATCH):
-        rows = ordered[start : start + GATE_BATCH]
-        kl_BT, batch, logits_BTV = kl_per_position(model, rows, pad_token_id)
-        num_exact += int(exact_completions(logits_BTV, batch).sum())
-        kl_sum += float(sentence_mean(kl_BT, batch.mask_BT)) * len(rows)
-    return num_exact / len(ordered), kl_sum / len(ordered)
+    fits = sentence_fits(model, targets, pad_token_id)
+    return sum(fit.is_exact for fit in fits) / len(fits), sum(fit.kl_nats for fit in fits) / len(fits)
 
 
 def verdict(metrics: dict[str, float], settings: GateSettings) -> str | None:

@@ -1,6 +1,20 @@
-"""What one update did, for people and for records."""
+"""What one update does and did, for people and for records."""
+
+from collections.abc import Callable
 
 from pydantic import BaseModel, ConfigDict
+
+Progress = Callable[[str, int, int], None]
+"""(stage, done, total): what an update is doing."""
+
+NOT_FINITE = "training ended in values that are not finite; lower the learning rate"
+NO_CONTEXT_GAIN = (
+    "no context gain: with the experience in its prompt the model answers too few questions that it could not without"
+)
+
+
+def silent(stage: str, done: int, total: int) -> None:
+    """Progress for nobody."""
 
 
 class UpdateReport(BaseModel):

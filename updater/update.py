@@ -9,65 +9,32 @@ admit in one transaction.
 """
 
 import copy
+import itertools
 import random
 import time
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
 
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from memory_log.blobs import BlobStore
 from memory_log.log import MemoryLog
-from memory_log.records import Batch, DeltaRef, Experience, NewTarget, StoredTarget, UpdaterLease, Version
-from updater.anchors import Anchor, AnchorSource
+from memory_log.records import Batch, DeltaRef, UpdaterLease, Version
+from updater.anchors import AnchorSource
 from updater.delta import LowRank, delta_bytes, is_finite
+from updater.filters import ExperienceFilter
 from updater.fold import VersionWeights, add_delta, load_weights
 from updater.gate import exactness, verdict
 from updater.language_model import LanguageModel, weights_hash
-from updater.report import UpdateReport
-from updater.sentences import Sentence, WrittenSentences, thinned, tokenize, write_sentences
-from updater.sequences import TokenizedSentence
+from updater.material import Material, MaterialMaker, Prepared, as_plan, as_records
+from updater.plan import UpdatePlan
+from updater.report import NOT_FINITE, Progress, UpdateReport, silent
 from updater.settings import GateSettings, UpdateSettings
-from updater.supersession import Claim, still_true_within_batch, superseded_by
-from updater.targets import TeacherTargets, compute_targets, sentence_kl
+from updater.targets import TeacherTargets
 from updater.training import TrainingResult, TrainingSet, train
-
-Progress = Callable[[str, int, int], None]
-"""(stage, done, total): what an update is doing."""
 
 SEED_STRIDE = 1_000_003
 NUM_GATE_ANCHORS = 40
-NUM_GATE_REPLAY = 64
-NOT_FINITE = "training ended in values that are not finite; lower the learning rate"
-NO_CONTEXT_GAIN = (
-    "no context gain: with the experience in its prompt the model answers too few questions that it could not without"
-)
-
-
-def silent(stage: str, done: int, total: int) -> None:
-    """Progress for nobody."""
-
-
-@dataclass(frozen=True)
-class Material:
-    """What one update works on: the batch's sentences with their targets, anchors without and with notes, replay."""
-
-    about: list[tuple[Sentence, TeacherTargets]]
-    anchors: list[TeacherTargets]
-    reading_anchors: list[TeacherTargets]
-    replay_questions: list[TeacherTargets]
-    replay_near_misses: list[TeacherTargets]
-    watched_replay: list[TeacherTargets]
-    """Held-out sentences of earlier batches: the gate's view of retention."""
-    superseded: dict[int, int]
-
-    def of(self, *, held_out: bool, kind: str | None = None) -> list[TeacherTargets]:
-        """The batch's targets on one side of the held-out split, of one kind or of all."""
-        return [
-            target for sentence, target in self.about if sentence.held_out == held_out and kind in (None, sentence.kind)
-        ]
 
 
 class Updater:
@@ -81,6 +48,7 @@ class Updater:
         owner: name under which leases are held; one per process.
         settings: how an update is made.
         gate: what a version must show.
+        experience_filter: what of each experience may be learned; None lets everything through.
     """
 
     def __init__(
@@ -93,12 +61,13 @@ class Updater:
         owner: str,
         settings: UpdateSettings | None = None,
         gate: GateSettings | None = None,
+        experience_filter: ExperienceFilter | None = None,
     ) -> None:
-        self.base, self.log, self.blobs = base, log, blobs
-        self.anchors, self.owner = anchors, owner
+        self.base, self.log, self.blobs, self.owner = base, log, blobs, owner
         self.settings = settings or UpdateSettings()
         self.gate = gate or GateSettings()
         self.versions = VersionWeights(base, log, blobs)
+        self._maker = MaterialMaker(base, log, self.settings, anchors, experience_filter)
         self._theta_n: PreTrainedModel = copy.deepcopy(base.model)
         self._pad = base.dialogue.pad_token_id
 
@@ -110,6 +79,8 @@ class Updater:
         Raises:
             NothingPending: nothing waits.
             LineageBusy: another updater holds the lease.
+            UpdatesPaused: the lineage is paused.
+            FilterFailed: the filter raised; everything waits.
         """
         self.log.ensure_lineage(lineage, base_fingerprint=self.base.fingerprint)
         lease = self.log.acquire_updater_lease(lineage, owner=self.owner, lease_seconds=self.settings.lease_seconds)
@@ -119,6 +90,38 @@ class Updater:
         finally:
             # Also on Ctrl-C and errors: what is still leased becomes pending again, an open batch is abandoned.
             self.log.release_updater_lease(lease)
+
+    def plan(self, lineage: str, *, limit: int, progress: Progress = silent) -> UpdatePlan:
+        """What `update` would do now, up to training: no lease is taken, nothing is claimed and nothing is stored.
+
+        Made by the same steps with the same seeds, so the next update learns these very sentences if nothing changes
+        meanwhile. A batch that the gate would split, and what a later part finds learned by an earlier one, is not
+        foreseen. A new lineage gets its version 0, as any question to it would give it.
+
+        Raises:
+            NothingPending: nothing waits.
+            FilterFailed: the filter raised.
+        """
+        started = time.monotonic()
+        self.log.ensure_lineage(lineage, base_fingerprint=self.base.fingerprint)
+        batch = self.log.preview_batch(lineage, limit=limit)
+        batch_ids = itertools.count(batch.id)
+        parts = self._prepare_or_split(lineage, batch.experience_ids, batch_ids, progress)
+        plan = as_plan(self.log, batch, parts)
+        return plan.model_copy(update={"seconds": time.monotonic() - started})
+
+    def _prepare_or_split(
+        self, lineage: str, ids: tuple[int, ...], batch_ids: Iterator[int], progress: Progress
+    ) -> list[Prepared]:
+        """What `_learn_or_split` does, without learning; the batches get their ids in the same order."""
+        prepared = self._maker.prepare(lineage, ids, self._seed(next(batch_ids)), progress)
+        if prepared.material is not None or len(ids) == 1:
+            return [prepared]
+        parts = _parts(ids, set(prepared.refused))
+        return [one for part in parts for one in self._prepare_or_split(lineage, part, batch_ids, progress)]
+
+    def _seed(self, batch_id: int) -> int:
+        return self.settings.seed * SEED_STRIDE + batch_id * 7919
 
     def _learn_or_split(self, lease: UpdaterLease, batch: Batch, progress: Progress) -> UpdateReport:
         report, suspects = self._learn(lease, batch, progress)
@@ -138,17 +141,15 @@ class Updater:
         """One attempt at one batch: the report, and the experiences that are known to spoil it, if any."""
         started = time.monotonic()
         parent = self.log.head(lease.lineage)
-        seed = self.settings.seed * SEED_STRIDE + batch.id * 7919
-        experiences = [self.log.get(experience_id) for experience_id in batch.experience_ids]
-        report = UpdateReport(version=None, parent=parent.number, admitted=False, num_experiences=len(experiences))
+        ids, seed = batch.experience_ids, self._seed(batch.id)
+        report = UpdateReport(version=None, parent=parent.number, admitted=False, num_experiences=len(ids))
 
-        progress("writing sentences", 0, 1)
-        anchors = self.anchors(self.settings.num_anchors, seed)
-        informative, unread = self._understood(lease.lineage, experiences, anchors, seed, progress)
-        if unread:
-            return report.model_copy(update={"reason": NO_CONTEXT_GAIN, "seconds": time.monotonic() - started}), unread
-        material = self._material(lease.lineage, experiences, informative, anchors, seed)
-        self.log.store_targets(lease, batch.id, _as_records(experiences, material))
+        prepared = self._maker.prepare(lease.lineage, ids, seed, progress)
+        material = prepared.material
+        if material is None:
+            why = {"reason": prepared.reason, "seconds": time.monotonic() - started}
+            return report.model_copy(update=why), set(prepared.refused)
+        self.log.store_targets(lease, batch.id, as_records(prepared.experiences, material))
         self._renew(lease)
 
         sums = self.versions.sums(lease.lineage, parent.number)
@@ -178,121 +179,12 @@ class Updater:
     def _renew(self, lease: UpdaterLease) -> None:
         self.log.renew_updater_lease(lease, lease_seconds=self.settings.lease_seconds)
 
-    def _write(
-        self, lineage: str, experiences: Sequence[Experience], anchors: Sequence[Anchor], seed: int
-    ) -> WrittenSentences:
-        def has_history(words: Sequence[str], experience_id: int) -> bool:
-            return any(found.id != experience_id for found in self.log.experiences_mentioning(lineage, words, limit=2))
-
-        strangers = [anchor for anchor in anchors if anchor.words]
-        return write_sentences(
-            self.base, experiences, self.settings, seed=seed, strangers=strangers, has_history=has_history
-        )
-
-    def _understood(
-        self, lineage: str, experiences: Sequence[Experience], anchors: Sequence[Anchor], seed: int, progress: Progress
-    ) -> tuple[list[tuple[Sentence, TeacherTargets]], set[int]]:
-        """Sentences worth learning, and the experiences about which too few were found, even when asked for twice."""
-        informative: list[tuple[Sentence, TeacherTargets]] = []
-        unread = {experience.id for experience in experiences}
-        for attempt in range(2):
-            waiting = [experience for experience in experiences if experience.id in unread]
-            if waiting:
-                progress("writing sentences", attempt, 2)
-                written = self._write(lineage, waiting, anchors, seed + attempt)
-                progress("teacher targets", attempt, 2)
-                informative = [(s, target) for s, target in informative if s.experience_id not in unread]
-                informative += self._informative(written.sentences)
-                counts = Counter(s.experience_id for s, _ in informative if s.kind == "question")
-                unread = {number for number in unread if counts[number] < self.settings.min_questions}
-        return informative, unread
-
-    def _informative(self, sentences: Sequence[Sentence]) -> list[tuple[Sentence, TeacherTargets]]:
-        """Sentences with their teacher targets, without questions that theta_0 answers as well without context."""
-        if not sentences:
-            return []
-        without, contexts = tokenize(self.base, sentences)
-        targets = compute_targets(
-            self.base.model, without, contexts, k=self.settings.kept_tokens, pad_token_id=self._pad
-        )
-        gains = sentence_kl(self.base.model, targets, self._pad)
-        return [
-            (sentence._replace(gain_nats=gain), target)
-            for sentence, target, gain in zip(sentences, targets, gains, strict=True)
-            if sentence.kind == "near_miss" or gain >= self.settings.min_gain_nats
-        ]
-
-    def _material(
-        self,
-        lineage: str,
-        experiences: Sequence[Experience],
-        informative: list[tuple[Sentence, TeacherTargets]],
-        anchors: Sequence[Anchor],
-        seed: int,
-    ) -> Material:
-        """All that the update trains on and is measured with, from theta_0 or from the log."""
-        sentences = [sentence for sentence, _ in informative]
-        superseded = self._superseded(lineage, experiences, sentences)
-        still_true = set(still_true_within_batch(self.base, experiences, sentences))
-        anchors = [anchor for anchor in anchors if not self._is_known(lineage, anchor.words)]
-        replay = self.log.replay_targets(lineage, limit=self.settings.num_replay, seed=seed)
-        replay = [target for target in replay if target.id not in superseded]
-        rng = random.Random(seed)
-        watched = self.log.held_out_targets(lineage, limit=NUM_GATE_REPLAY, seed=seed)
-        return Material(
-            about=[(sentence, target) for sentence, target in informative if sentence in still_true],
-            anchors=self._anchor_targets([anchor for anchor in anchors if not anchor.notes]),
-            reading_anchors=self._anchor_targets([anchor for anchor in anchors if anchor.notes]),
-            replay_questions=self._replayed([t for t in replay if t.kind != "near_miss"], rng),
-            replay_near_misses=self._replayed([t for t in replay if t.kind == "near_miss"], rng),
-            watched_replay=[TeacherTargets.from_bytes(t.payload) for t in watched if t.id not in superseded],
-            superseded=superseded,
-        )
-
-    def _superseded(
-        self, lineage: str, experiences: Sequence[Experience], sentences: Sequence[Sentence]
-    ) -> dict[int, int]:
-        """Older targets that this batch makes untrue, each with the experience that does it."""
-        superseded: dict[int, int] = {}
-        sources: dict[int, Experience] = {}
-        for newer in experiences:
-            subjects = {s.subject for s in sentences if s.experience_id == newer.id and s.kind == "question"}
-            older = [
-                t
-                for t in self.log.targets_about(lineage, [(subject, None) for subject in sorted(subjects)])
-                if t.id not in superseded
-            ]
-            for target in older:
-                sources.setdefault(target.experience_id, self.log.get(target.experience_id))
-            claims = [
-                Claim(target.id, sources[target.experience_id], target.prompt, target.completion) for target in older
-            ]
-            superseded |= dict.fromkeys(superseded_by(self.base, newer, claims), newer.id)
-        return superseded
-
-    def _is_known(self, lineage: str, words: Sequence[str]) -> bool:
-        return bool(words) and bool(self.log.experiences_mentioning(lineage, words, limit=1))
-
-    def _anchor_targets(self, anchors: Sequence[Anchor]) -> list[TeacherTargets]:
-        dialogue = self.base.dialogue
-        sentences = [
-            TokenizedSentence(
-                tuple(dialogue.prompt_ids(anchor.prompt, anchor.notes)),
-                tuple(dialogue.completion_ids(anchor.completion)),
-            )
-            for anchor in anchors
-        ]
-        contexts = [sentence.prompt_ids for sentence in sentences]
-        return compute_targets(
-            self.base.model, sentences, contexts, k=self.settings.kept_tokens, pad_token_id=self._pad
-        )
-
     def _train(self, material: Material, seed: int, progress: Progress, lease: UpdaterLease) -> TrainingResult:
         rng = random.Random(seed)
         about: dict[str, list[TeacherTargets]] = {"question": [], "near_miss": []}
         for sentence, target in material.about:
             if not sentence.held_out:
-                thin = self._thinned(target, sentence.prompt, sentence.subject, rng)
+                thin = self._maker.thinned_target(target, sentence.prompt, sentence.subject, rng)
                 about[sentence.kind] += [target, thin]
         sentences = TrainingSet(
             questions=about["question"],
@@ -313,19 +205,6 @@ class Updater:
                 renewed = time.monotonic()
 
         return train(self._theta_n, sentences, self.settings, seed=seed, pad_token_id=self._pad, progress=stepped)
-
-    def _replayed(self, stored: Sequence[StoredTarget], rng: random.Random) -> list[TeacherTargets]:
-        """Stored targets, every other one behind a thinned prompt."""
-        return [
-            self._thinned(target, found.prompt, found.subject, rng) if found.subject and rng.random() < 0.5 else target
-            for found in stored
-            for target in [TeacherTargets.from_bytes(found.payload)]
-        ]
-
-    def _thinned(self, target: TeacherTargets, prompt: str, subject: str, rng: random.Random) -> TeacherTargets:
-        """The same targets behind a thinned prompt."""
-        prompt_ids = tuple(self.base.dialogue.prompt_ids(thinned(prompt, subject, rng)))
-        return replace(target, sentence=target.sentence._replace(prompt_ids=prompt_ids))
 
     def _measure(self, material: Material) -> dict[str, float]:
         """What the gate looks at, for the weights that theta_n's copy holds now."""
@@ -364,24 +243,6 @@ def _parts(ids: tuple[int, ...], suspects: set[int]) -> list[tuple[int, ...]]:
     if suspects and (rest or len(suspects) > 1):
         return [*([rest] if rest else []), *((suspect,) for suspect in sorted(suspects))]
     return [ids[: len(ids) // 2], ids[len(ids) // 2 :]]
-
-
-def _as_records(experiences: Sequence[Experience], material: Material) -> list[NewTarget]:
-    relations = {e.id: e.facts[0].relation if len(e.facts) == 1 else None for e in experiences}
-    return [
-        NewTarget(
-            experience_id=sentence.experience_id,
-            kind=sentence.kind,
-            prompt=sentence.prompt,
-            completion=sentence.completion,
-            subject=sentence.subject,
-            relation=relations[sentence.experience_id],
-            held_out=sentence.held_out,
-            context_gain_nats=sentence.gain_nats,
-            payload=target.to_bytes(),
-        )
-        for sentence, target in material.about
-    ]
 
 
 def _measured_report(

@@ -13,6 +13,7 @@ from agent.runtime import HomeParts, HomeWeights, Runtime
 from memory_log.errors import BadInput, UnknownVersion
 from memory_log.log import MemoryLog
 from memory_log.records import ExperienceState, NewExperience
+from updater.filters import redact_personal
 from updater.settings import GateSettings, UpdateSettings
 
 pytestmark = [pytest.mark.usefixtures("ray_session"), pytest.mark.timeout(400)]
@@ -45,6 +46,25 @@ def wait_for_version(log: MemoryLog, number: int, runtime: Runtime) -> None:
     while log.head("default").number < number or runtime.serving_stats().serving_version < number:
         assert time.monotonic() < deadline, (runtime.worker_status(), log.experiences("default"))
         time.sleep(0.2)
+
+
+def test_a_pause_holds_the_worker_and_a_filter_travels_to_it(home: Home, log: MemoryLog) -> None:
+    log.append(NewExperience(text="The old lamp belongs to mira@example.org."))
+    log.pause("default", by="mira", reason="exam week")
+    quick = SMALL.model_copy(
+        update={"num_steps": 2, "num_anchors": 12, "questions_per_experience": 8, "min_samples": 8, "min_questions": 1}
+    )
+    with Runtime(home, batch_size=1, device="cpu", settings=quick, gate=OPEN, filter=redact_personal) as runtime:
+        deadline = time.monotonic() + 60
+        while (pause := runtime.worker_status().pause) is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert pause is not None and pause.reason == "exam week"
+        assert log.updater_lease("default") is None and log.head("default").number == 0
+        log.resume("default")
+        wait_for_version(log, 1, runtime)
+        assert runtime.worker_status().pause is None
+    stored = log.targets_of(1)
+    assert stored and not any("example" in target.prompt + target.completion for target in stored)
 
 
 def test_what_is_told_is_learned_and_served_though_both_processes_are_killed(home: Home, log: MemoryLog) -> None:

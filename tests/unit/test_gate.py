@@ -3,7 +3,7 @@
 import pytest
 
 from tests.model_fixtures import greedy_ids, tiny_base, tiny_llama, tokenized
-from updater.gate import exactness, verdict
+from updater.gate import exactness, sentence_fits, verdict
 from updater.sequences import TokenizedSentence
 from updater.settings import GateSettings
 from updater.targets import compute_targets, sentence_kl
@@ -79,3 +79,17 @@ def test_exactness_counts_what_the_model_would_say_and_averages_its_distance() -
     other = tiny_llama(seed=1)
     share, kl_nats = exactness(other, targets, 0)
     assert share == 0.0 and kl_nats == pytest.approx(sum(sentence_kl(other, targets, 0)) / 4, abs=1e-4)
+
+
+def test_each_sentence_has_its_own_figures_in_the_order_given() -> None:
+    base = tiny_base()
+    first, *others = tokenized()
+    own = TokenizedSentence(first.prompt_ids, greedy_ids(base.model, first.prompt_ids, 4))
+    sentences = [others[0], own, *others[1:]]
+    targets = compute_targets(base.model, sentences, [s.prompt_ids for s in sentences], k=16, pad_token_id=0)
+    fits = sentence_fits(base.model, targets, 0)
+    assert [fit.is_exact for fit in fits] == [False, True, False, False]
+    other = tiny_llama(seed=1)
+    alone = [sentence_fits(other, [target], 0)[0].kl_nats for target in targets]
+    assert [fit.kl_nats for fit in sentence_fits(other, targets, 0)] == pytest.approx(alone, abs=1e-4)
+    assert sentence_fits(base.model, [], 0) == []

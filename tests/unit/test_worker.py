@@ -205,6 +205,33 @@ def test_a_quicker_worker_is_no_error(log: MemoryLog, clock: HandClock) -> None:
     assert worker.step() is None
 
 
+def test_a_paused_worker_waits_says_so_and_wakes_on_resume(log: MemoryLog, clock: HandClock) -> None:
+    worker, announced, _ = worker_of(log, clock)
+    log.pause("default", by="mira", reason="exam week")
+    tell(log, 1)
+    assert worker.step() is None
+    pause = worker.status().pause
+    assert pause is not None and (pause.by, pause.reason) == ("mira", "exam week")
+    clock.advance(31)
+    assert worker.step() is None and worker.status().last_error is None and announced == [0]
+    log.resume("default")
+    assert worker.step() is not None, "what waited during the pause has waited"
+    assert worker.status().pause is None and announced == [0, 1]
+
+
+def test_a_pause_between_the_look_and_the_lease_is_no_error(log: MemoryLog, clock: HandClock) -> None:
+    class Slow(LogUpdater):
+        def update(self, lineage: str, **options: object) -> UpdateReport:
+            log.pause(lineage, by="mira")
+            return super().update(lineage, **options)  # type: ignore[arg-type]
+
+    worker, _, _ = worker_of(log, clock, updater=Slow(log))
+    tell(log, 2)
+    assert worker.step() is None and worker.step() is None
+    assert log.count_by_state("default")[ExperienceState.PENDING] == 2
+    assert worker.status().pause is not None and not worker.status().is_updating
+
+
 def test_a_worker_without_a_batch_size_is_refused(log: MemoryLog, clock: HandClock) -> None:
     with pytest.raises(BadInput, match="batch_size=0"):
         worker_of(log, clock, batch_size=0)

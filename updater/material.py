@@ -1,0 +1,308 @@
+"""The material of one update: what is made of a batch before any weight is trained.
+
+Knows: what the filter lets through, which sentences are worth learning, what they supersede, which anchors and replayed
+targets go with them. Refuses to know: leases, training, the gate. It reads the log and writes nothing.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from memory_log.log import MemoryLog
+from memory_log.records import Batch, Experience, NewTarget, StoredTarget
+from updater.anchors import Anchor, AnchorSource
+from updater.filters import ExperienceFilter, allowed
+from updater.language_model import LanguageModel
+from updater.plan import PlannedExperience, PlannedSentence, PlannedSupersession, UpdatePlan
+from updater.report import NO_CONTEXT_GAIN, Progress
+from updater.sentences import Sentence, WrittenSentences, thinned, tokenize, write_sentences
+from updater.sequences import TokenizedSentence
+from updater.settings import UpdateSettings
+from updater.supersession import Claim, still_true_within_batch, superseded_by
+from updater.targets import TeacherTargets, compute_targets, sentence_kl
+
+NUM_GATE_REPLAY = 64
+
+
+@dataclass(frozen=True)
+class Material:
+    """What one update works on: the batch's sentences with their targets, anchors without and with notes, replay."""
+
+    about: list[tuple[Sentence, TeacherTargets]]
+    anchors: list[TeacherTargets]
+    reading_anchors: list[TeacherTargets]
+    replay_questions: list[TeacherTargets]
+    replay_near_misses: list[TeacherTargets]
+    watched_replay: list[TeacherTargets]
+    """Held-out sentences of earlier batches: the gate's view of retention."""
+    superseded: dict[int, int]
+
+    def of(self, *, held_out: bool, kind: str | None = None) -> list[TeacherTargets]:
+        """The batch's targets on one side of the held-out split, of one kind or of all."""
+        return [
+            target for sentence, target in self.about if sentence.held_out == held_out and kind in (None, sentence.kind)
+        ]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A batch made ready for training, or the experiences that keep it from that, each with the reason."""
+
+    experiences: list[Experience]
+    """As they may be learned; those that the filter refuses are missing."""
+    material: Material | None = None
+    refused: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def reason(self) -> str:
+        """Every reason once."""
+        return "; ".join(dict.fromkeys(self.refused.values()))
+
+
+class MaterialMaker:
+    """Makes the material of updates of any lineage.
+
+    Args:
+        base: theta_0, which writes, answers and teaches.
+        log: the durable log.
+        settings: how an update is made.
+        anchors: source of unrelated sentences.
+        experience_filter: what of each experience may be learned; None lets everything through.
+    """
+
+    def __init__(
+        self,
+        base: LanguageModel,
+        log: MemoryLog,
+        settings: UpdateSettings,
+        anchors: AnchorSource,
+        experience_filter: ExperienceFilter | None,
+    ) -> None:
+        self._base, self._log, self._settings = base, log, settings
+        self._anchors, self._filter = anchors, experience_filter
+        self._pad = base.dialogue.pad_token_id
+
+    def prepare(self, lineage: str, ids: Sequence[int], seed: int, progress: Progress) -> Prepared:
+        """Filter a batch, let theta_0 write about it, and put together all that an update of it needs.
+
+        Raises:
+            FilterFailed: the filter raised.
+        """
+        progress("writing sentences", 0, 1)
+        found = {number: allowed(self._log.get(number), self._filter) for number in ids}
+        experiences = [one for one in found.values() if isinstance(one, Experience)]
+        refused = {number: one for number, one in found.items() if isinstance(one, str)}
+        if refused:
+            return Prepared(experiences, refused=refused)
+        anchors = self._anchors(self._settings.num_anchors, seed)
+        informative, unread = self._understood(lineage, experiences, anchors, seed, progress)
+        if unread:
+            return Prepared(experiences, refused=dict.fromkeys(sorted(unread), NO_CONTEXT_GAIN))
+        return Prepared(experiences, self._material(lineage, experiences, informative, anchors, seed))
+
+    def _write(
+        self, lineage: str, experiences: Sequence[Experience], anchors: Sequence[Anchor], seed: int
+    ) -> WrittenSentences:
+        def has_history(words: Sequence[str], experience_id: int) -> bool:
+            return any(found.id != experience_id for found in self._log.experiences_mentioning(lineage, words, limit=2))
+
+        strangers = [anchor for anchor in anchors if anchor.words]
+        return write_sentences(
+            self._base, experiences, self._settings, seed=seed, strangers=strangers, has_history=has_history
+        )
+
+    def _understood(
+        self, lineage: str, experiences: Sequence[Experience], anchors: Sequence[Anchor], seed: int, progress: Progress
+    ) -> tuple[list[tuple[Sentence, TeacherTargets]], set[int]]:
+        """Sentences worth learning, and the experiences about which too few were found, even when asked for twice."""
+        informative: list[tuple[Sentence, TeacherTargets]] = []
+        unread = {experience.id for experience in experiences}
+        for attempt in range(2):
+            waiting = [experience for experience in experiences if experience.id in unread]
+            if waiting:
+                progress("writing sentences", attempt, 2)
+                written = self._write(lineage, waiting, anchors, seed + attempt)
+                progress("teacher targets", attempt, 2)
+                informative = [(s, target) for s, target in informative if s.experience_id not in unread]
+                informative += self._informative(written.sentences)
+                counts = Counter(s.experience_id for s, _ in informative if s.kind == "question")
+                unread = {number for number in unread if counts[number] < self._settings.min_questions}
+        return informative, unread
+
+    def _informative(self, sentences: Sequence[Sentence]) -> list[tuple[Sentence, TeacherTargets]]:
+        """Sentences with their teacher targets, without questions that theta_0 answers as well without context."""
+        if not sentences:
+            return []
+        without, contexts = tokenize(self._base, sentences)
+        targets = compute_targets(
+            self._base.model, without, contexts, k=self._settings.kept_tokens, pad_token_id=self._pad
+        )
+        gains = sentence_kl(self._base.model, targets, self._pad)
+        return [
+            (sentence._replace(gain_nats=gain), target)
+            for sentence, target, gain in zip(sentences, targets, gains, strict=True)
+            if sentence.kind == "near_miss" or gain >= self._settings.min_gain_nats
+        ]
+
+    def _material(
+        self,
+        lineage: str,
+        experiences: Sequence[Experience],
+        informative: list[tuple[Sentence, TeacherTargets]],
+        anchors: Sequence[Anchor],
+        seed: int,
+    ) -> Material:
+        """All that the update trains on and is measured with, from theta_0 or from the log."""
+        sentences = [sentence for sentence, _ in informative]
+        superseded = self._superseded(lineage, experiences, sentences)
+        still_true = set(still_true_within_batch(self._base, experiences, sentences))
+        anchors = [anchor for anchor in anchors if not self._is_known(lineage, anchor.words)]
+        replay = self._log.replay_targets(lineage, limit=self._settings.num_replay, seed=seed)
+        replay = [target for target in replay if target.id not in superseded]
+        rng = random.Random(seed)
+        watched = self._log.held_out_targets(lineage, limit=NUM_GATE_REPLAY, seed=seed)
+        return Material(
+            about=[(sentence, target) for sentence, target in informative if sentence in still_true],
+            anchors=self._anchor_targets([anchor for anchor in anchors if not anchor.notes]),
+            reading_anchors=self._anchor_targets([anchor for anchor in anchors if anchor.notes]),
+            replay_questions=self._replayed([t for t in replay if t.kind != "near_miss"], rng),
+            replay_near_misses=self._replayed([t for t in replay if t.kind == "near_miss"], rng),
+            watched_replay=[TeacherTargets.from_bytes(t.payload) for t in watched if t.id not in superseded],
+            superseded=superseded,
+        )
+
+    def _superseded(
+        self, lineage: str, experiences: Sequence[Experience], sentences: Sequence[Sentence]
+    ) -> dict[int, int]:
+        """Older targets that this batch makes untrue, each with the experience that does it."""
+        superseded: dict[int, int] = {}
+        sources: dict[int, Experience] = {}
+        for newer in experiences:
+            subjects = {s.subject for s in sentences if s.experience_id == newer.id and s.kind == "question"}
+            older = [
+                t
+                for t in self._log.targets_about(lineage, [(subject, None) for subject in sorted(subjects)])
+                if t.id not in superseded
+            ]
+            for target in older:
+                if target.experience_id not in sources:
+                    sources[target.experience_id] = self._source(target.experience_id)
+            claims = [
+                Claim(target.id, sources[target.experience_id], target.prompt, target.completion) for target in older
+            ]
+            superseded |= dict.fromkeys(superseded_by(self._base, newer, claims), newer.id)
+        return superseded
+
+    def _source(self, experience_id: int) -> Experience:
+        """An older experience as it was learned: what its sentences say is compared with what it says."""
+        stored = self._log.get(experience_id)
+        found = allowed(stored, self._filter)
+        # One that today's filter refuses was learned before; its sentences can become untrue like any others, and
+        # nothing of what is asked about it here is stored.
+        return stored if isinstance(found, str) else found
+
+    def _is_known(self, lineage: str, words: Sequence[str]) -> bool:
+        return bool(words) and bool(self._log.experiences_mentioning(lineage, words, limit=1))
+
+    def _anchor_targets(self, anchors: Sequence[Anchor]) -> list[TeacherTargets]:
+        dialogue = self._base.dialogue
+        sentences = [
+            TokenizedSentence(
+                tuple(dialogue.prompt_ids(anchor.prompt, anchor.notes)),
+                tuple(dialogue.completion_ids(anchor.completion)),
+            )
+            for anchor in anchors
+        ]
+        contexts = [sentence.prompt_ids for sentence in sentences]
+        return compute_targets(
+            self._base.model, sentences, contexts, k=self._settings.kept_tokens, pad_token_id=self._pad
+        )
+
+    def _replayed(self, stored: Sequence[StoredTarget], rng: random.Random) -> list[TeacherTargets]:
+        """Stored targets, every other one behind a thinned prompt."""
+        return [
+            self.thinned_target(target, found.prompt, found.subject, rng)
+            if found.subject and rng.random() < 0.5
+            else target
+            for found in stored
+            for target in [TeacherTargets.from_bytes(found.payload)]
+        ]
+
+    def thinned_target(self, target: TeacherTargets, prompt: str, subject: str, rng: random.Random) -> TeacherTargets:
+        """The same targets behind a thinned prompt."""
+        prompt_ids = tuple(self._base.dialogue.prompt_ids(thinned(prompt, subject, rng)))
+        return replace(target, sentence=target.sentence._replace(prompt_ids=prompt_ids))
+
+
+def as_records(experiences: Sequence[Experience], material: Material) -> list[NewTarget]:
+    relations = {e.id: e.facts[0].relation if len(e.facts) == 1 else None for e in experiences}
+    return [
+        NewTarget(
+            experience_id=sentence.experience_id,
+            kind=sentence.kind,
+            prompt=sentence.prompt,
+            completion=sentence.completion,
+            subject=sentence.subject,
+            relation=relations[sentence.experience_id],
+            held_out=sentence.held_out,
+            context_gain_nats=sentence.gain_nats,
+            payload=target.to_bytes(),
+        )
+        for sentence, target in material.about
+    ]
+
+
+def as_plan(log: MemoryLog, batch: Batch, parts: Sequence[Prepared]) -> UpdatePlan:
+    """What an update of this batch would do that falls into these parts."""
+    learning = [(part, part.material) for part in parts if part.material is not None]
+    refused = {number: reason for part in parts for number, reason in part.refused.items()}
+    learned_as = {one.id: one for part in parts for one in part.experiences}
+    part_of = {one.id: place for place, (part, _) in enumerate(learning, start=1) for one in part.experiences}
+    return UpdatePlan(
+        lineage=batch.lineage,
+        parent=batch.parent_version,
+        num_versions=len(learning),
+        experiences=tuple(
+            PlannedExperience(
+                experience_id=number,
+                text=learned_as[number].text if number in learned_as else "",
+                changed_by_filter=_is_changed(log.get(number), learned_as.get(number)),
+                refused=refused.get(number),
+                part=part_of.get(number),
+            )
+            for number in batch.experience_ids
+        ),
+        sentences=tuple(
+            PlannedSentence(
+                experience_id=sentence.experience_id,
+                kind=sentence.kind,
+                prompt=sentence.prompt,
+                completion=sentence.completion,
+                held_out=sentence.held_out,
+                gain_nats=sentence.gain_nats,
+            )
+            for _, material in learning
+            for sentence, _ in material.about
+        ),
+        superseded=tuple(
+            PlannedSupersession(
+                target_id=target.id,
+                experience_id=target.experience_id,
+                by_experience=material.superseded[target.id],
+                prompt=target.prompt,
+                completion=target.completion,
+            )
+            for _, material in learning
+            for target in log.targets_by_ids(sorted(material.superseded))
+        ),
+        num_anchors=sum(len(material.anchors) + len(material.reading_anchors) for _, material in learning),
+        num_replayed=sum(
+            len(material.replay_questions) + len(material.replay_near_misses) for _, material in learning
+        ),
+        seconds=0.0,
+    )
+
+
+def _is_changed(told: Experience, learned_as: Experience | None) -> bool:
+    return learned_as is not None and (told.text, told.facts) != (learned_as.text, learned_as.facts)

@@ -1,0 +1,65 @@
+"""What the next update would do, as far as that can be known before it trains. Records only: no models, no log."""
+
+from typing import Literal
+
+from memory_log.records import Record
+
+
+class PlannedExperience(Record):
+    """An experience of the next update: what the filter leaves of it, or why it would be refused.
+
+    Example: PlannedExperience(experience_id=7, text="Call [phone].", changed_by_filter=True, refused=None, part=1)
+    """
+
+    experience_id: int
+    text: str
+    """As it would be learned; of one that the filter refuses, empty."""
+    changed_by_filter: bool
+    refused: str | None
+    part: int | None
+    """Which of the update's batches would learn it, from 1: each makes a version of its own. None when refused."""
+
+
+class PlannedSentence(Record):
+    """A target sentence that the update would learn or be measured with.
+
+    Example: PlannedSentence(experience_id=7, kind="question", prompt="Where is the red mug?", completion="the red mug
+        is in the kitchen drawer", held_out=False, gain_nats=2.3)
+    """
+
+    experience_id: int
+    kind: Literal["question", "near_miss"]
+    prompt: str
+    completion: str
+    held_out: bool
+    gain_nats: float
+
+
+class PlannedSupersession(Record):
+    """An older target sentence that the update would hold for true no longer, with the experience that does it."""
+
+    target_id: int
+    experience_id: int
+    by_experience: int
+    prompt: str
+    completion: str
+
+
+class UpdatePlan(Record):
+    """What the next update would do. Produced by `updater.update.Updater.plan`; the gate's verdict is not in it.
+
+    Example: [one.experience_id for one in plan.experiences if one.refused is None]
+    """
+
+    lineage: str
+    parent: int
+    """The version that it would go on from."""
+    num_versions: int
+    """How many versions it would make: one for each batch, if the gate admits them."""
+    experiences: tuple[PlannedExperience, ...]
+    sentences: tuple[PlannedSentence, ...]
+    superseded: tuple[PlannedSupersession, ...]
+    num_anchors: int
+    num_replayed: int
+    seconds: float
+    """What making the plan took; training comes on top."""
