@@ -24,7 +24,7 @@ from memory_log.log import MemoryLog
 from memory_log.records import Experience, Fact, NewExperience, Version, VersionState
 from updater.anchors import AnchorSource, self_sampled_anchors
 from updater.fold import load_weights
-from updater.generation import generate_texts
+from updater.generation import MAX_NEW_TOKENS, generate_texts
 from updater.language_model import LanguageModel, load_language_model, quiet_transformers
 from updater.report import UpdateReport
 from updater.settings import GateSettings, UpdateSettings
@@ -193,7 +193,7 @@ class AgentMemory:
         """Ask many questions of one version at once; `notes` gives each its own context.
 
         Raises:
-            BadInput: a question is empty.
+            BadInput: a question is empty, or longer with its notes than the model can read.
             UnknownVersion: there is no such admitted version.
         """
         if any(not question.strip() for question in questions):
@@ -203,9 +203,18 @@ class AgentMemory:
             self.base.dialogue.prompt_ids(question, list(context))
             for question, context in zip(questions, contexts, strict=True)
         ]
+        self._check_lengths(prompts)
         chosen = self._admitted(version)
         texts = generate_texts(self.model(chosen), self.base.dialogue, prompts)
         return [Answer(text=text, version=chosen, known=not self.base.dialogue.says_unknown(text)) for text in texts]
+
+    def _check_lengths(self, prompts: Sequence[Sequence[int]]) -> None:
+        longest, context_length = max(map(len, prompts), default=0), self.base.context_length
+        if context_length is not None and longest + MAX_NEW_TOKENS > context_length:
+            raise BadInput(
+                f"a question takes {longest} tokens with its notes; the model reads {context_length}, and "
+                f"{MAX_NEW_TOKENS} of them are kept for the answer: ask something shorter"
+            )
 
     def model(self, number: int) -> PreTrainedModel:
         """A model with a version's weights; the same object is filled anew when another version is asked for."""

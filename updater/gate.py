@@ -22,6 +22,7 @@ GATE_BATCH: Final = 64
 def exactness(model: PreTrainedModel, targets: Sequence[TeacherTargets], pad_token_id: int) -> tuple[float, float]:
     """Share of sentences whose whole completion greedy decoding would give, and their mean KL in nats a token.
 
+    An answer may end as the teacher would end it: chat models with their end of turn, base models with a new line.
     Without sentences (1, 0): nothing was got wrong.
     """
     if not targets:
@@ -31,7 +32,8 @@ def exactness(model: PreTrainedModel, targets: Sequence[TeacherTargets], pad_tok
     for start in range(0, len(ordered), GATE_BATCH):
         rows = ordered[start : start + GATE_BATCH]
         kl_BT, batch, logits_BTV = kl_per_position(model, rows, pad_token_id)
-        num_exact += int(exact_completions(logits_BTV, batch).sum())
+        end_ids_B = torch.stack([target.top_ids_TK[-1, 0] for target in rows])
+        num_exact += int(exact_completions(logits_BTV, batch, end_ids_B).sum())
         kl_sum += float(sentence_mean(kl_BT, batch.mask_BT)) * len(rows)
     return num_exact / len(ordered), kl_sum / len(ordered)
 

@@ -42,7 +42,7 @@ def generate_texts(
         temperature=temperature if temperature > 0 else None,
         top_k=0 if temperature > 0 else None,
         pad_token_id=dialogue.pad_token_id,
-        eos_token_id=list(dialogue.eos_token_ids),
+        eos_token_id=list(dialogue.eos_token_ids) or None,
         use_cache=True,
     )
     cuda = [model.device] if model.device.type == "cuda" else []

@@ -32,6 +32,14 @@ class LanguageModel:
     fingerprint: str
 
     @property
+    def context_length(self) -> int | None:
+        """Most tokens that it reads, prompt and answer together; None where its configuration names no limit."""
+        length: int | None = getattr(
+            self.model.config.get_text_config(decoder=True), "max_position_embeddings", None
+        )
+        return length
+
+    @property
     def device(self) -> torch.device:
         """Where the weights lie."""
         return self.model.device
@@ -91,10 +99,16 @@ def load_language_model(
     model: PreTrainedModel = loaded.to(torch.device(device)).eval()
     model.requires_grad_(False)
     _check_vocabulary(model, tokenizer, source)
-    style = PromptStyle.for_model(folder)
+    dialogue = Dialogue(tokenizer, PromptStyle.for_model(folder), more_eos_token_ids=_generation_ends(model))
     return LanguageModel(
-        name=str(source), model=model, dialogue=Dialogue(tokenizer, style), fingerprint=weights_hash(weights_of(model))
+        name=str(source), model=model, dialogue=dialogue, fingerprint=weights_hash(weights_of(model))
     )
+
+
+def _generation_ends(model: PreTrainedModel) -> list[int]:
+    """The ends that the model's generation config names; chat models often have an end of turn only there."""
+    ends: Any = model.generation_config.eos_token_id if model.generation_config else None
+    return list(ends) if isinstance(ends, (list, tuple)) else [ends] if ends is not None else []
 
 
 def _check_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, source: str | Path) -> None:

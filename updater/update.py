@@ -25,6 +25,7 @@ from updater.anchors import Anchor, AnchorSource
 from updater.delta import LowRank, delta_bytes, is_finite
 from updater.fold import VersionWeights, add_delta, load_weights
 from updater.gate import exactness, verdict
+from updater.generation import MAX_NEW_TOKENS
 from updater.language_model import LanguageModel, weights_hash
 from updater.report import UpdateReport
 from updater.sentences import Sentence, WrittenSentences, thinned, tokenize, write_sentences
@@ -43,6 +44,9 @@ NUM_GATE_REPLAY = 64
 NOT_FINITE = "training ended in values that are not finite; lower the learning rate"
 NO_CONTEXT_GAIN = (
     "no context gain: with the experience in its prompt the model answers too few questions that it could not without"
+)
+TOO_LONG = (
+    "too long: two experiences of {length} tokens do not fit into the {context} that the model reads; tell less at once"
 )
 
 
@@ -142,6 +146,10 @@ class Updater:
         experiences = [self.log.get(experience_id) for experience_id in batch.experience_ids]
         report = UpdateReport(version=None, parent=parent.number, admitted=False, num_experiences=len(experiences))
 
+        too_long = {e.id: length for e in experiences if (length := self._too_long(e.text))}
+        if too_long:
+            reason = TOO_LONG.format(length=max(too_long.values()), context=self.base.context_length)
+            return report.model_copy(update={"reason": reason, "seconds": time.monotonic() - started}), set(too_long)
         progress("writing sentences", 0, 1)
         anchors = self.anchors(self.settings.num_anchors, seed)
         informative, unread = self._understood(lease.lineage, experiences, anchors, seed, progress)
@@ -177,6 +185,16 @@ class Updater:
 
     def _renew(self, lease: UpdaterLease) -> None:
         self.log.renew_updater_lease(lease, lease_seconds=self.settings.lease_seconds)
+
+    def _too_long(self, text: str) -> int:
+        """The tokens of an experience that is too long to be read beside a later one; 0 where it fits."""
+        if self.base.context_length is None:
+            return 0
+        dialogue = self.base.dialogue
+        alone = len(dialogue.prompt_ids(dialogue.style.write_near_miss, [""]))
+        length = len(dialogue.prompt_ids(dialogue.style.write_near_miss, [text])) - alone
+        # A written question, one with exchanged words, and an answer come on top.
+        return length if alone + 2 * length + 3 * MAX_NEW_TOKENS > self.base.context_length else 0
 
     def _write(
         self, lineage: str, experiences: Sequence[Experience], anchors: Sequence[Anchor], seed: int
