@@ -52,6 +52,8 @@ exit codes:
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands; documentation tests walk it."""
+    from agent.cli_parser_models import add_models  # which needs this module's own helpers
+
     parser = argparse.ArgumentParser(
         prog="selfparam", description=DESCRIPTION, epilog=EPILOG, formatter_class=_Wide, allow_abbrev=False
     )
@@ -62,6 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_learning(subparsers)
     _add_looking(subparsers)
     _add_demo(subparsers)
+    add_models(subparsers)
     return parser
 
 

@@ -5,9 +5,10 @@ displays.
 """
 
 import copy
+import logging
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +20,7 @@ from transformers import PreTrainedModel
 
 from agent.home import Home
 from agent.household.anchors import household_anchors
+from agent.reading_probe import probe_reading, remembered_probe
 from memory_log.errors import BadInput, UnknownVersion
 from memory_log.log import MemoryLog
 from memory_log.records import Experience, Fact, NewExperience, Version, VersionState
@@ -31,6 +33,8 @@ from updater.settings import GateSettings, UpdateSettings
 from updater.update import Progress, Updater, silent
 
 DEFAULT_BATCH = 8
+
+_LOGGER = logging.getLogger(__name__)
 
 
 class Answer(BaseModel):
@@ -171,17 +175,36 @@ class AgentMemory:
             NewExperience(text=text, lineage=self.lineage, facts=tuple(facts), key=key, session=session, agent=agent)
         )
 
-    def update(self, *, limit: int | None = None, progress: Progress = silent) -> UpdateReport:
+    def update(
+        self,
+        *,
+        limit: int | None = None,
+        progress: Progress = silent,
+        warn: Callable[[str], None] = _LOGGER.warning,
+    ) -> UpdateReport:
         """Learn pending experiences into a new version.
 
         Args:
             limit: most experiences of this update; None learns up to 8.
             progress: called with (stage, done, total).
+            warn: told, before a home's first update, when its model seems unable to read; the update goes on.
 
         Raises:
             NothingPending, LineageBusy: see `Updater.update`.
         """
+        self._probe_reading_once(progress, warn)
         return self.updater.update(self.lineage, limit=limit or DEFAULT_BATCH, progress=progress)
+
+    def _probe_reading_once(self, progress: Progress, warn: Callable[[str], None]) -> None:
+        if self.home.config.model is None or remembered_probe(self.home.path, self.base) is not None:
+            return  # the embedded model is known to read
+        progress("reading probe", 0, 1)
+        probe = probe_reading(self.home.path, self.base)
+        if not probe.reads:
+            warn(
+                f"{self.base.name} reads {probe.num_right} of {probe.num_asked} notes in its prompt, so updates will "
+                f"probably be refused; see what it can do with: selfparam check-model {self.base.name}"
+            )
 
     def ask(self, question: str, *, version: int | None = None, notes: Sequence[str] = ()) -> Answer:
         """Ask the newest version, or any admitted one, from its weights alone (or with notes in the prompt)."""
