@@ -26,7 +26,7 @@ from memory_log.log import MemoryLog
 from memory_log.records import Experience, Fact, NewExperience, Version, VersionState
 from updater.anchors import AnchorSource, self_sampled_anchors
 from updater.fold import load_weights
-from updater.generation import MAX_NEW_TOKENS, generate_texts
+from updater.generation import MAX_NEW_TOKENS, fits, generate_texts
 from updater.language_model import LanguageModel, load_language_model, quiet_transformers
 from updater.report import UpdateReport
 from updater.settings import GateSettings, UpdateSettings
@@ -232,11 +232,11 @@ class AgentMemory:
         return [Answer(text=text, version=chosen, known=not self.base.dialogue.says_unknown(text)) for text in texts]
 
     def _check_lengths(self, prompts: Sequence[Sequence[int]]) -> None:
-        longest, context_length = max(map(len, prompts), default=0), self.base.context_length
-        if context_length is not None and longest + MAX_NEW_TOKENS > context_length:
+        longest = max(prompts, key=len, default=())
+        if not fits(longest, self.base.context_length):
             raise BadInput(
-                f"a question takes {longest} tokens with its notes; the model reads {context_length}, and "
-                f"{MAX_NEW_TOKENS} of them are kept for the answer: ask something shorter"
+                f"a question takes {len(longest)} tokens with its notes; the model reads {self.base.context_length}, "
+                f"and {MAX_NEW_TOKENS} of them are kept for the answer: ask something shorter"
             )
 
     def model(self, number: int) -> PreTrainedModel:

@@ -216,12 +216,13 @@ def check_model(
         num_items=NUM_ITEMS,
         **shares,
         trials=tuple(trials),
-        settings={} if best is None else _suggested(best),
+        settings={} if best is None else suggested_settings(best),
         seconds=time.monotonic() - started,
     )
 
 
-def _suggested(best: TrialUpdate) -> dict[str, float | int]:
+def suggested_settings(best: TrialUpdate) -> dict[str, float | int]:
+    """Fields of `UpdateSettings` for a whole update, after what a short one at this learning rate has shown."""
     # The learning rate falls over all steps, so more of them go further at the same peak.
     steps = UpdateSettings().num_steps
     is_slow = best.kl_after_nats > GOOD_KL_RATIO * best.kl_before_nats

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from transformers import PreTrainedModel
 
 from agent.household.language import EntityDrawer, Triple, question, statement
-from updater.generation import generate_texts
+from updater.generation import fits, generate_texts
 from updater.language_model import LanguageModel
 from updater.sentences import words_of
 
@@ -133,21 +133,37 @@ def share_right(base: LanguageModel, items: Sequence[Item], *, model: PreTrained
 
 def num_right(base: LanguageModel, items: Sequence[Item], *, model: PreTrainedModel | None = None) -> int:
     """How many items are answered right."""
-    prompts = [base.dialogue.prompt_ids(item.question, item.notes) for item in items]
-    answers = generate_texts(model or base.model, base.dialogue, prompts)
+    answers = _answers(base, [(item.question, item.notes) for item in items], model or base.model)
     return sum(is_right(base, item, said) for item, said in zip(items, answers, strict=True))
 
 
 def share_asked(base: LanguageModel, count: int, *, seed: int) -> float:
     """Share of questions, written by the model about one note each, that name its subject and that it answers right."""
-    dialogue, told = base.dialogue, facts_to_tell(count, seed=seed)
-    prompts = [dialogue.prompt_ids(dialogue.style.write_question, [note]) for _, note in told]
-    written = generate_texts(base.model, dialogue, prompts, temperature=1.0, seed=seed)
-    answers = generate_texts(
-        base.model, dialogue, [dialogue.prompt_ids(q, [note]) for q, (_, note) in zip(written, told, strict=True)]
-    )
+    told = facts_to_tell(count, seed=seed)
+    requests = [(base.dialogue.style.write_question, (note,)) for _, note in told]
+    written = _answers(base, requests, base.model, temperature=1.0, seed=seed)
+    asked_again = [(asked, (note,)) for asked, (_, note) in zip(written, told, strict=True)]
+    answers = _answers(base, asked_again, base.model)
     right = [
         value_words(fact.subject) <= set(words_of(asked)) and is_right(base, Item((note,), asked, fact.value), said)
         for (fact, note), asked, said in zip(told, written, answers, strict=True)
     ]
     return sum(right) / count
+
+
+def _answers(
+    base: LanguageModel,
+    asked: Sequence[tuple[str, tuple[str, ...]]],
+    model: PreTrainedModel,
+    *,
+    temperature: float = 0.0,
+    seed: int = 0,
+) -> list[str]:
+    """What a model says to each question with its notes; nothing where they are more than it can read at once."""
+    prompts = [base.dialogue.prompt_ids(text, notes) for text, notes in asked]
+    short = [index for index, prompt in enumerate(prompts) if fits(prompt, base.context_length)]
+    said = generate_texts(
+        model, base.dialogue, [prompts[index] for index in short], temperature=temperature, seed=seed
+    )
+    answers = dict(zip(short, said, strict=True))
+    return [answers.get(index, "") for index in range(len(prompts))]

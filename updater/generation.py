@@ -16,6 +16,11 @@ MAX_NEW_TOKENS: Final = 32
 BATCH: Final = 256
 
 
+def fits(prompt: Sequence[int], context_length: int | None) -> bool:
+    """Whether a prompt leaves room for an answer in what a model reads; always, where it names no limit."""
+    return context_length is None or len(prompt) + MAX_NEW_TOKENS <= context_length
+
+
 def generate_texts(
     model: PreTrainedModel,
     dialogue: Dialogue,

@@ -10,9 +10,7 @@ import torch
 from transformers import PreTrainedModel
 
 from agent.decoding import has_plain_cache
-from agent.memory import AgentMemory
 from agent.serving import ModelServer
-from memory_log.records import ExperienceState
 from tests.architecture_fixtures import CONFIGS, model_folder
 from tests.model_fixtures import ANSWERS, QUESTIONS, greedy_ids
 from updater.delta import delta_bytes, read_delta
@@ -25,7 +23,7 @@ from updater.training import TrainingResult, TrainingSet, attach_lora, learned_f
 
 NOTE = "I put the red mug in the kitchen drawer."
 SETTINGS = UpdateSettings(
-    num_steps=20, rank=4, batch_about=4, batch_anchors=2, learning_rate=1e-2, stop_kl_nats=0.0, lowest_adapted=0.0
+    num_steps=14, rank=4, batch_about=4, batch_anchors=2, learning_rate=1e-2, stop_kl_nats=0.0, lowest_adapted=0.0
 )
 NEAR_TIE = 1e-4
 STORED = ((True, torch.float32), (False, torch.bfloat16), (False, torch.float32), (True, torch.bfloat16))
@@ -148,47 +146,14 @@ def test_a_served_version_answers_in_a_batch_as_its_weights_do_alone(
     base = load_language_model(folder_of(name, False, True, torch.float32))
     factors = learned_factors(stirred(attach_lora(base.model, SETTINGS)))
     alone = folded(base, factors)
-    notes = ([], [NOTE], [NOTE, "Mira likes tea."])
+    notes = ([], [NOTE, "Mira likes tea."])
     prompts = [tuple(base.dialogue.prompt_ids(question, some)) for question in QUESTIONS for some in notes]
     with ModelServer(copy.deepcopy(base.model), eos_token_ids=(), pad_token_id=base.dialogue.pad_token_id) as server:
         server.prepare(1, weights_of(alone))
         server.activate(1)
-        answers = [future.result(60) for future in [server.submit(p, max_new_tokens=8) for p in prompts]]
+        answers = [future.result(60) for future in [server.submit(p, max_new_tokens=6) for p in prompts]]
     assert has_plain_cache(base.model) == (name != "gemma2")
     clear = [(p, a) for p, a in zip(prompts, answers, strict=True) if a.min_top2_gap >= NEAR_TIE]
     assert len(clear) > len(prompts) / 2
     for prompt, answer in clear:
-        assert answer.version == 1 and answer.token_ids == greedy_ids(alone, prompt, 8)
-
-
-QUICK = UpdateSettings(
-    questions_per_experience=4, near_misses_per_experience=1, min_samples=4, num_anchors=4, num_steps=2, rank=2
-)
-
-
-@pytest.mark.parametrize(
-    ("name", "has_chat_template", "without"),
-    [
-        ("llama", True, ("pad_token",)),
-        ("qwen3", True, ("bos_token",)),
-        ("gemma2", True, ()),
-        ("gpt2", False, ("pad_token", "bos_token", "eos_token")),
-        ("gpt_neox", False, ("pad_token",)),
-        ("opt", False, ("eos_token",)),
-        ("bloom", False, ()),
-    ],
-)
-def test_an_update_of_a_model_that_cannot_read_is_refused_with_the_reason_and_it_still_answers(
-    tmp_path: Path, name: str, has_chat_template: bool, without: tuple[str, ...]
-) -> None:
-    folder = model_folder(tmp_path / "model", name, has_chat_template=has_chat_template, without=without)
-    with AgentMemory.open(tmp_path / "home", model=str(folder), device="cpu", settings=QUICK) as memory:
-        memory.tell(NOTE)
-        memory.tell("Mira likes tea.")
-        before = memory.ask(QUESTIONS[0])
-        report = memory.update()
-        assert (report.admitted, report.num_refused) == (False, 2) and report.reason
-        experiences = memory.log.experiences("default")
-        assert [one.state for one in experiences] == [ExperienceState.REFUSED] * 2
-        assert all(one.reason and one.reason in report.reason for one in experiences)
-        assert memory.ask(QUESTIONS[0]) == before and before.version == 0
+        assert answer.version == 1 and answer.token_ids == greedy_ids(alone, prompt, 6)

@@ -79,3 +79,15 @@ def test_exactness_counts_what_the_model_would_say_and_averages_its_distance() -
     other = tiny_llama(seed=1)
     share, kl_nats = exactness(other, targets, 0)
     assert share == 0.0 and kl_nats == pytest.approx(sum(sentence_kl(other, targets, 0)) / 4, abs=1e-4)
+
+
+def test_an_answer_may_end_as_the_teacher_would_end_it_but_not_otherwise() -> None:
+    base = tiny_base()
+    prompt = tokenized()[0].prompt_ids
+    said = greedy_ids(base.model, prompt, 5)
+    another = (said[-1] + 1) % 100
+    ends_otherwise = TokenizedSentence(prompt, (*said[:-1], another))
+    wrong_before = TokenizedSentence(prompt, (*said[:-2], another, said[-1]))
+    for sentence, expected in ((ends_otherwise, 1.0), (wrong_before, 0.0)):
+        targets = compute_targets(base.model, [sentence], [prompt], k=16, pad_token_id=0)
+        assert exactness(base.model, targets, 0)[0] == expected
