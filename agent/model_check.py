@@ -7,7 +7,7 @@ to know: homes, displays. Nothing that it does leaves a trace.
 import copy
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
@@ -29,7 +29,7 @@ from memory_log.blobs import BlobStore
 from memory_log.log import MemoryLog
 from memory_log.records import NewExperience
 from updater.fold import load_weights
-from updater.language_model import LanguageModel
+from updater.language_model import LanguageModel, weights_of
 from updater.settings import GateSettings, UpdateSettings
 from updater.update import Progress, Updater, silent
 
@@ -41,6 +41,9 @@ LEARNING_RATES: Final = (5e-4, 2e-3, 8e-3)
 TRIAL_STEPS: Final = 20
 GOOD_KL_RATIO: Final = 0.25
 WEAK_KL_RATIO: Final = 0.7
+# An update samples several questions about an experience and needs only some of them.
+ASKS_NEEDED: Final = UpdateSettings().min_questions / UpdateSettings().questions_per_experience
+FEW_QUESTIONS: Final = 2 * ASKS_NEEDED
 # Every trial is recorded, whatever it did to the model.
 RECORDING: Final = GateSettings(
     min_efficacy=0.0, max_false_recall=1.0, max_retention_loss=1.0, max_reading_loss=1.0, max_drift_nats=float("inf")
@@ -104,8 +107,8 @@ class ModelCheck(BaseModel):
 
     @property
     def is_usable(self) -> bool:
-        """Whether it reads notes, and asked enough about them for an update to begin."""
-        return reads(self.reads_one_note) and all(trial.refused is None for trial in self.trials)
+        """Whether it reads notes and asks about them, which an update lives on, and no trial was refused."""
+        return can_begin(self.reads_one_note, self.asks) and all(trial.refused is None for trial in self.trials)
 
 
 class Line(NamedTuple):
@@ -117,9 +120,9 @@ class Line(NamedTuple):
     verdict: Verdict
 
 
-def reads(share: float) -> bool:
-    """Whether so many notes read are enough to go on: what a model cannot read, it cannot be taught."""
-    return share_verdict(share) != "cannot"
+def can_begin(reads: float, asks: float) -> bool:
+    """Whether these shares are enough for an update to find something to learn."""
+    return share_verdict(reads) != "cannot" and share_verdict(asks, needed=ASKS_NEEDED) != "cannot"
 
 
 def share_verdict(share: float, *, needed: float = WEAK_SHARE) -> Verdict:
@@ -129,13 +132,11 @@ def share_verdict(share: float, *, needed: float = WEAK_SHARE) -> Verdict:
 
 def lines_of(check: ModelCheck) -> list[Line]:
     """The check line by line, each with its verdict."""
-    # An update samples several questions about an experience and needs only some of them.
-    asks_needed = UpdateSettings().min_questions / UpdateSettings().questions_per_experience
     shares = (
         ("reads_one_note", "reads a note", check.reads_one_note, WEAK_SHARE),
         ("reads_four_notes", "reads one of four notes", check.reads_four_notes, WEAK_SHARE),
         ("latest_wins", "lets the latest note count", check.latest_wins, WEAK_SHARE),
-        ("asks", "asks about a note, and answers", check.asks, asks_needed),
+        ("asks", "asks about a note, and answers", check.asks, ASKS_NEEDED),
         ("unknown_with_notes", "says unknown, with other notes", check.unknown_with_notes, WEAK_SHARE),
         ("unknown_without_notes", "says unknown, without notes", check.unknown_without_notes, WEAK_SHARE),
     )
@@ -182,12 +183,12 @@ def check_model(
 
     Args:
         base: the model.
-        with_updates: False leaves the trial updates out; they are also left out where the model cannot read.
+        with_updates: False leaves the trial updates out; they are also left out where the model cannot read or ask.
         seed: of questions and updates.
         progress: called with (stage, done, total).
     """
     started = time.monotonic()
-    measures = {
+    measures: dict[str, Callable[[], float]] = {
         "reads_one_note": lambda: share_right(base, reading_items(NUM_ITEMS, num_notes=1, seed=seed)),
         "reads_four_notes": lambda: share_right(base, reading_items(NUM_ITEMS, num_notes=4, seed=seed)),
         "latest_wins": lambda: share_right(base, latest_items(NUM_ITEMS, seed=seed)),
@@ -201,7 +202,7 @@ def check_model(
         shares[name] = measure()
     progress("asking", len(measures), len(measures))
     trials: list[TrialUpdate] = []
-    if with_updates and reads(shares["reads_one_note"]):
+    if with_updates and can_begin(shares["reads_one_note"], shares["asks"]):
         for rate in LEARNING_RATES:
             trials.append(_trial(base, rate, seed, progress))
             if trials[-1].refused is not None:
@@ -210,23 +211,28 @@ def check_model(
     return ModelCheck(
         model=base.name,
         architecture=type(base.model).__name__,
-        num_parameters=sum(parameter.numel() for parameter in base.model.parameters()),
+        num_parameters=sum(weight.numel() for weight in weights_of(base.model).values()),
         has_chat_template=base.dialogue.tokenizer.chat_template is not None,
         context_length=base.context_length,
         num_items=NUM_ITEMS,
         **shares,
         trials=tuple(trials),
-        settings={} if best is None else suggested_settings(best),
+        settings={} if best is None else suggested_settings(best, shares["asks"]),
         seconds=time.monotonic() - started,
     )
 
 
-def suggested_settings(best: TrialUpdate) -> dict[str, float | int]:
-    """Fields of `UpdateSettings` for a whole update, after what a short one at this learning rate has shown."""
+def suggested_settings(best: TrialUpdate, asks: float) -> dict[str, float | int]:
+    """Fields of `UpdateSettings` for a whole update, from a short one and the share of its questions that were good."""
     # The learning rate falls over all steps, so more of them go further at the same peak.
     steps = UpdateSettings().num_steps
     is_slow = best.kl_after_nats > GOOD_KL_RATIO * best.kl_before_nats
-    return {"learning_rate": best.learning_rate, "num_steps": 2 * steps if is_slow else steps}
+    found: dict[str, float | int] = {
+        "learning_rate": best.learning_rate, "num_steps": 2 * steps if is_slow else steps
+    }  # fmt: skip
+    if asks < FEW_QUESTIONS:
+        found["questions_per_experience"] = 2 * UpdateSettings().questions_per_experience
+    return found
 
 
 def _trial(base: LanguageModel, learning_rate: float, seed: int, progress: Progress) -> TrialUpdate:

@@ -119,7 +119,7 @@ def load_language_model(
 
 def _generation_ends(model: PreTrainedModel) -> list[int]:
     """The ends that the model's generation config names; chat models often have an end of turn only there."""
-    ends: Any = model.generation_config.eos_token_id if model.generation_config else None
+    ends: Any = getattr(model.generation_config, "eos_token_id", None)  # some models have no such config
     return list(ends) if isinstance(ends, (list, tuple)) else [ends] if ends is not None else []
 
 

@@ -148,8 +148,8 @@ class Updater:
 
         too_long = {e.id: length for e in experiences if (length := self._too_long(e.text))}
         if too_long:
-            reason = TOO_LONG.format(length=max(too_long.values()), context=self.base.context_length)
-            return report.model_copy(update={"reason": reason, "seconds": time.monotonic() - started}), set(too_long)
+            why = TOO_LONG.format(length=max(too_long.values()), context=self.base.context_length)
+            return report.model_copy(update={"reason": why, "seconds": time.monotonic() - started}), set(too_long)
         progress("writing sentences", 0, 1)
         anchors = self.anchors(self.settings.num_anchors, seed)
         informative, unread = self._understood(lease.lineage, experiences, anchors, seed, progress)

@@ -28,10 +28,10 @@ def trial(rate: float, kl_after: float, *, drift: float = 0.01, reads: float = 1
 REFUSED = TrialUpdate(learning_rate=1e-3, num_steps=0, refused="no context gain")
 
 
-def checked(*trials: TrialUpdate, reads: float = 1.0) -> ModelCheck:
+def checked(*trials: TrialUpdate, reads: float = 1.0, asks: float = 0.3) -> ModelCheck:
     return ModelCheck(
         model="m", architecture="A", num_parameters=1, has_chat_template=False, context_length=None, num_items=20,
-        reads_one_note=reads, reads_four_notes=0.5, latest_wins=0.1, asks=0.3, unknown_with_notes=0.0,
+        reads_one_note=reads, reads_four_notes=0.5, latest_wins=0.1, asks=asks, unknown_with_notes=0.0,
         unknown_without_notes=1.0, trials=trials, settings={}, seconds=1.0,
     )  # fmt: skip
 
@@ -62,14 +62,19 @@ def test_an_update_is_worth_what_it_moved_and_spared() -> None:
 
 def test_what_moved_too_little_gets_twice_the_steps() -> None:
     steps = UpdateSettings().num_steps
-    assert suggested_settings(trial(2e-3, 0.9)) == {"learning_rate": 2e-3, "num_steps": steps}
-    assert suggested_settings(trial(2e-3, 2.0)) == {"learning_rate": 2e-3, "num_steps": 2 * steps}
-    assert UpdateSettings.model_validate(suggested_settings(trial(2e-3, 2.0))).num_steps == 2 * steps
+    assert suggested_settings(trial(2e-3, 0.9), 0.9) == {"learning_rate": 2e-3, "num_steps": steps}
+    assert suggested_settings(trial(2e-3, 2.0), 0.9) == {"learning_rate": 2e-3, "num_steps": 2 * steps}
 
 
-def test_a_model_is_usable_when_it_reads_and_its_updates_are_not_refused() -> None:
+def test_a_model_that_asks_few_good_questions_is_asked_for_twice_as_many() -> None:
+    found = UpdateSettings.model_validate(suggested_settings(trial(2e-3, 0.9), 0.3))
+    assert found.questions_per_experience == 2 * UpdateSettings().questions_per_experience
+
+
+def test_a_model_is_usable_when_it_reads_and_asks_and_its_updates_are_not_refused() -> None:
     assert checked().is_usable and checked(trial(1e-3, 1.0)).is_usable
     assert not checked(reads=0.3).is_usable and not checked(REFUSED).is_usable
+    assert not checked(asks=0.2).is_usable
 
 
 def test_every_figure_has_a_line_with_its_verdict() -> None:
