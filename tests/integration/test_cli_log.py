@@ -218,7 +218,9 @@ def test_every_command_explains_itself_and_every_option_its_default() -> None:
             assert action.help, (name, action.dest)
             if action.option_strings and action.dest not in ("help", "debug"):
                 assert "(default" in action.help, (name, action.option_strings)
-    assert {name for name, _ in subcommands()} == {"tell", "ask", "update", "log", "versions", "rollback", "demo"}
+    assert {name for name, _ in subcommands()} == {
+        "tell", "ask", "update", "log", "versions", "rollback", "demo", "check-model",
+    }  # fmt: skip
 
 
 def test_the_help_of_update_names_the_batch_size_that_memory_uses() -> None:
