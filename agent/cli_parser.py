@@ -52,7 +52,10 @@ exit codes:
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands; documentation tests walk it."""
-    from agent.cli_parser_why import add_why  # which is made with what stands below
+    # These are made with what stands below.
+    from agent.cli_parser_copies import add_copies
+    from agent.cli_parser_models import add_models
+    from agent.cli_parser_why import add_why
 
     parser = argparse.ArgumentParser(
         prog="selfparam", description=DESCRIPTION, epilog=EPILOG, formatter_class=_Wide, allow_abbrev=False
@@ -64,10 +67,9 @@ def build_parser() -> argparse.ArgumentParser:
     _add_learning(subparsers)
     _add_looking(subparsers)
     add_why(subparsers)
-    _add_demo(subparsers)
-    from agent.cli_parser_copies import add_copies  # which is built of the helpers below
-
     add_copies(subparsers)
+    add_models(subparsers)
+    _add_demo(subparsers)
     return parser
 
 

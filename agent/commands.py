@@ -50,6 +50,8 @@ class Options(argparse.Namespace):
     limit: int | None
     state: str | None
     is_json: bool
+    checked_model: str | None
+    is_without_updates: bool
     is_plain: bool
     is_dry_run: bool
     experience_id: int
@@ -153,12 +155,16 @@ def _update(options: Options) -> int:
         with AgentMemory.open(
             options.home, model=options.model, lineage=options.lineage, device=options.device
         ) as memory:
-            report = memory.update(limit=options.limit, progress=progress)
+            report = memory.update(limit=options.limit, progress=progress, warn=_warn)
             num_left = _num_waiting(memory.log, options.lineage)
     _print_report(report)
     if num_left:
         print(f"{count(num_left, 'experience')} still pending; go on with: selfparam update")
     return 0 if report.admitted else 1
+
+
+def _warn(message: str) -> None:
+    print(f"selfparam: {message}", file=sys.stderr)
 
 
 def _print_report(report: UpdateReport) -> None:

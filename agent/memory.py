@@ -5,9 +5,10 @@ displays.
 """
 
 import copy
+import logging
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +21,7 @@ from transformers import PreTrainedModel
 from agent.filtering import filter_for
 from agent.home import Home
 from agent.household.anchors import household_anchors
+from agent.reading_probe import probe_reading, remembered_probe
 from memory_log.errors import BadInput, UnknownVersion
 from memory_log.log import MemoryLog
 from memory_log.records import Experience, Fact, NewExperience, StoredTarget, Version, VersionState
@@ -27,7 +29,7 @@ from updater.anchors import AnchorSource, self_sampled_anchors
 from updater.filters import ExperienceFilter
 from updater.fold import load_weights
 from updater.gate import SentenceFit, sentence_fits
-from updater.generation import generate_texts
+from updater.generation import MAX_NEW_TOKENS, fits, generate_texts
 from updater.language_model import LanguageModel, load_language_model, quiet_transformers
 from updater.plan import UpdatePlan
 from updater.report import Progress, UpdateReport, silent
@@ -36,6 +38,8 @@ from updater.targets import TeacherTargets
 from updater.update import Updater
 
 DEFAULT_BATCH = 8
+
+_LOGGER = logging.getLogger(__name__)
 
 
 class Answer(BaseModel):
@@ -183,16 +187,24 @@ class AgentMemory:
             NewExperience(text=text, lineage=self.lineage, facts=tuple(facts), key=key, session=session, agent=agent)
         )
 
-    def update(self, *, limit: int | None = None, progress: Progress = silent) -> UpdateReport:
+    def update(
+        self,
+        *,
+        limit: int | None = None,
+        progress: Progress = silent,
+        warn: Callable[[str], None] = _LOGGER.warning,
+    ) -> UpdateReport:
         """Learn pending experiences into a new version.
 
         Args:
             limit: most experiences of this update; None learns up to 8.
             progress: called with (stage, done, total).
+            warn: told, before a home's first update, when its model seems unable to read; the update goes on.
 
         Raises:
             NothingPending, LineageBusy, UpdatesPaused, FilterFailed: see `Updater.update`.
         """
+        self._probe_reading_once(progress, warn)
         return self.updater.update(self.lineage, limit=limit or DEFAULT_BATCH, progress=progress)
 
     def plan(self, *, limit: int | None = None, progress: Progress = silent) -> UpdatePlan:
@@ -209,6 +221,17 @@ class AgentMemory:
         known = [TeacherTargets.from_bytes(target.payload) for target in targets]
         return chosen, sentence_fits(self.model(chosen), known, self.base.dialogue.pad_token_id)
 
+    def _probe_reading_once(self, progress: Progress, warn: Callable[[str], None]) -> None:
+        if self.home.config.model is None or remembered_probe(self.home.path, self.base) is not None:
+            return  # the embedded model is known to read
+        progress("reading probe", 0, 1)
+        probe = probe_reading(self.home.path, self.base)
+        if not probe.reads:
+            warn(
+                f"{self.base.name} reads {probe.num_right} of {probe.num_asked} notes in its prompt, so updates will "
+                f"probably be refused; see what it can do with: selfparam check-model {self.base.name}"
+            )
+
     def ask(self, question: str, *, version: int | None = None, notes: Sequence[str] = ()) -> Answer:
         """Ask the newest version, or any admitted one, from its weights alone (or with notes in the prompt)."""
         return self.ask_many([question], version=version, notes=[tuple(notes)])[0]
@@ -219,7 +242,7 @@ class AgentMemory:
         """Ask many questions of one version at once; `notes` gives each its own context.
 
         Raises:
-            BadInput: a question is empty.
+            BadInput: a question is empty, or longer with its notes than the model can read.
             UnknownVersion: there is no such admitted version.
         """
         if any(not question.strip() for question in questions):
@@ -229,9 +252,18 @@ class AgentMemory:
             self.base.dialogue.prompt_ids(question, list(context))
             for question, context in zip(questions, contexts, strict=True)
         ]
+        self._check_lengths(prompts)
         chosen = self._admitted(version)
         texts = generate_texts(self.model(chosen), self.base.dialogue, prompts)
         return [Answer(text=text, version=chosen, known=not self.base.dialogue.says_unknown(text)) for text in texts]
+
+    def _check_lengths(self, prompts: Sequence[Sequence[int]]) -> None:
+        longest = max(prompts, key=len, default=())
+        if not fits(longest, self.base.context_length):
+            raise BadInput(
+                f"a question takes {len(longest)} tokens with its notes; the model reads {self.base.context_length}, "
+                f"and {MAX_NEW_TOKENS} of them are kept for the answer: ask something shorter"
+            )
 
     def model(self, number: int) -> PreTrainedModel:
         """A model with a version's weights; the same object is filled anew when another version is asked for."""

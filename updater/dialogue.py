@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import torch
+from jinja2 import TemplateError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from transformers import PreTrainedTokenizerBase
 
@@ -70,13 +71,26 @@ class PromptStyle(BaseModel):
 class Dialogue:
     """Turns notes and questions into token ids for one tokenizer, and tokens back into text."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, style: PromptStyle) -> None:
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, style: PromptStyle, *, more_eos_token_ids: Sequence[int] = ()
+    ) -> None:
+        """
+        Args:
+            tokenizer: with its chat template, if it has one.
+            style: the words around notes and questions.
+            more_eos_token_ids: tokens that end an answer beside the tokenizer's own end, such as an end of turn.
+
+        Raises:
+            NotAModel: the chat template cannot render a question.
+        """
         self.tokenizer = tokenizer
         self.style = style
         end = tokenizer.eos_token_id
-        self.eos_token_ids: tuple[int, ...] = tuple(end) if isinstance(end, list) else (end,) if end is not None else ()
+        own = end if isinstance(end, list) else [end] if end is not None else []
+        self.eos_token_ids: tuple[int, ...] = tuple(dict.fromkeys([*own, *more_eos_token_ids]))
         pad = tokenizer.pad_token_id
         self.pad_token_id: int = pad if pad is not None else (self.eos_token_ids[0] if self.eos_token_ids else 0)
+        self._has_system_role = tokenizer.chat_template is not None and _passes_on_system_messages(tokenizer)
 
     def prompt_ids(self, question: str, notes: Sequence[str] = ()) -> list[int]:
         """Token ids of a prompt, up to where the answer begins.
@@ -90,16 +104,21 @@ class Dialogue:
         if self.tokenizer.chat_template is None:
             plain = f"{system}\n\n" if system else ""
             return self._encode(f"{plain}Question: {question}\nAnswer:", special=True)
-        messages = [{"role": "system", "content": system}] if system else []
-        messages.append({"role": "user", "content": question})
-        # `Any`: what comes back depends on the flags, which the library's types do not follow.
-        ids: Any = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
-        return list(ids)
+        if system and self._has_system_role:
+            messages = [{"role": "system", "content": system}, {"role": "user", "content": question}]
+        else:
+            messages = [{"role": "user", "content": f"{system}\n\n{question}" if system else question}]
+        return self._encode(_rendered(self.tokenizer, messages), special=False)
 
     def completion_ids(self, answer: str) -> list[int]:
-        """Token ids of an answer as the model would give it, with its end."""
+        """Token ids of an answer as the model would give it, with its end.
+
+        The last token stands for whatever the model says when it has said enough, be it an end of turn or a new line:
+        no later position reads it, and the gate compares that place with the teacher's own choice. A model without an
+        end token therefore gets any.
+        """
         text = answer.strip() if self.tokenizer.chat_template is not None else f" {answer.strip()}"
-        return [*self._encode(text, special=False), *self.eos_token_ids[:1]]
+        return [*self._encode(text, special=False), *(self.eos_token_ids[:1] or (self.pad_token_id,))]
 
     def _encode(self, text: str, *, special: bool) -> list[int]:
         ids: list[int] = self.tokenizer(text, add_special_tokens=special, return_attention_mask=False)["input_ids"]
@@ -113,6 +132,31 @@ class Dialogue:
     def says_unknown(self, answer: str) -> bool:
         """Whether an answer is the model's way of not knowing: it holds the unknown word, punctuated or not."""
         return self.style.unknown_word.lower() in re.findall(r"\w+", answer.lower())
+
+
+def _passes_on_system_messages(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether the chat template says what a system message says: some refuse one, some drop it."""
+    question = {"role": "user", "content": "?"}
+    try:
+        rendered = _rendered(tokenizer, [{"role": "system", "content": "these notes"}, question])
+    except NotAModel:
+        _rendered(tokenizer, [question])
+        return False
+    return "these notes" in rendered
+
+
+def _rendered(tokenizer: PreTrainedTokenizerBase, messages: Sequence[dict[str, str]]) -> str:
+    try:
+        # Models that think aloud before they answer are asked not to; other templates ignore the variable.
+        text: Any = tokenizer.apply_chat_template(
+            list(messages), tokenize=False, add_generation_prompt=True, enable_thinking=False
+        )
+    except TemplateError as exc:
+        raise NotAModel(
+            f"the chat template of {tokenizer.name_or_path} cannot render a question ({exc}); correct the template, or "
+            "remove it to ask in plain text"
+        ) from exc
+    return str(text)
 
 
 def left_padded(

@@ -24,7 +24,10 @@ class SentenceFit(NamedTuple):
     kl_nats: float
     """Mean KL from the teacher's expectations, in nats a token."""
     is_exact: bool
-    """Whether greedy decoding gives the teacher's whole completion."""
+    """Whether greedy decoding gives the teacher's whole completion.
+
+    It may end as the teacher would end it: chat models with their end of turn, base models with a new line.
+    """
 
 
 @torch.inference_mode()
@@ -35,8 +38,9 @@ def sentence_fits(model: PreTrainedModel, targets: Sequence[TeacherTargets], pad
     for start in range(0, len(order), GATE_BATCH):
         rows = order[start : start + GATE_BATCH]
         kl_BT, batch, logits_BTV = kl_per_position(model, [targets[row] for row in rows], pad_token_id)
-        means, exact = sentence_means(kl_BT, batch.mask_BT).tolist(), exact_completions(logits_BTV, batch).tolist()
-        for row, kl_nats, is_exact in zip(rows, means, exact, strict=True):
+        end_ids_B = torch.stack([targets[row].top_ids_TK[-1, 0] for row in rows])
+        exact = exact_completions(logits_BTV, batch, end_ids_B).tolist()
+        for row, kl_nats, is_exact in zip(rows, sentence_means(kl_BT, batch.mask_BT).tolist(), exact, strict=True):
             fits[row] = SentenceFit(kl_nats, is_exact)
     return fits
 

@@ -16,6 +16,11 @@ MAX_NEW_TOKENS: Final = 32
 BATCH: Final = 256
 
 
+def fits(prompt: Sequence[int], context_length: int | None) -> bool:
+    """Whether a prompt leaves room for an answer in what a model reads; always, where it names no limit."""
+    return context_length is None or len(prompt) + MAX_NEW_TOKENS <= context_length
+
+
 def generate_texts(
     model: PreTrainedModel,
     dialogue: Dialogue,
@@ -42,7 +47,7 @@ def generate_texts(
         temperature=temperature if temperature > 0 else None,
         top_k=0 if temperature > 0 else None,
         pad_token_id=dialogue.pad_token_id,
-        eos_token_id=list(dialogue.eos_token_ids),
+        eos_token_id=list(dialogue.eos_token_ids) or None,
         use_cache=True,
     )
     cuda = [model.device] if model.device.type == "cuda" else []

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
@@ -30,6 +31,14 @@ class LanguageModel:
     model: PreTrainedModel
     dialogue: Dialogue
     fingerprint: str
+
+    @property
+    def context_length(self) -> int | None:
+        """Most tokens that it reads, prompt and answer together; None where its configuration names no limit."""
+        length: int | None = getattr(
+            self.model.config.get_text_config(decoder=True), "max_position_embeddings", None
+        )
+        return length
 
     @property
     def device(self) -> torch.device:
@@ -78,23 +87,40 @@ def load_language_model(
             "Hugging Face id."
         )
     try:
-        tokenizer: Any = AutoTokenizer.from_pretrained(str(source))
+        # Code that a model brings along is never run; by default the library would ask on the terminal.
+        tokenizer: Any = AutoTokenizer.from_pretrained(str(source), trust_remote_code=False)
         # `Any`: the auto classes return unions that no caller can use without a cast.
         load: Any = AutoModelForCausalLM.from_pretrained
-        loaded: Any = load(str(source), dtype=dtype, use_safetensors=True)
-    except (OSError, ValueError, KeyError) as exc:
+        loaded, info = load(
+            str(source), dtype=dtype, use_safetensors=True, trust_remote_code=False, output_loading_info=True
+        )
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, SafetensorError) as exc:
+        problem = (str(exc).strip() or type(exc).__name__).splitlines()[0].rstrip(".")
         raise NotAModel(
-            f"{source} could not be loaded as a causal language model: {str(exc).splitlines()[0]} Give a folder that "
-            "holds config.json, a tokenizer "
-            "and safetensors weights, or a Hugging Face id that this machine has cached or can reach."
+            f"{source} could not be loaded as a causal language model: {problem}. Give a folder that holds "
+            "config.json, a tokenizer and whole safetensors weights that fit the config, or a Hugging Face id that "
+            "this machine has cached or can reach."
         ) from exc
+    if info["missing_keys"]:
+        missing = sorted(info["missing_keys"])
+        raise NotAModel(
+            f"{source} lacks {len(missing)} of the tensors that its config.json asks for, such as {missing[0]}; the "
+            "library would fill them with random numbers. Give a folder with all weights of a causal language model."
+        )
     model: PreTrainedModel = loaded.to(torch.device(device)).eval()
     model.requires_grad_(False)
     _check_vocabulary(model, tokenizer, source)
-    style = PromptStyle.for_model(folder)
+    _check_causal(model, source)
+    dialogue = Dialogue(tokenizer, PromptStyle.for_model(folder), more_eos_token_ids=_generation_ends(model))
     return LanguageModel(
-        name=str(source), model=model, dialogue=Dialogue(tokenizer, style), fingerprint=weights_hash(weights_of(model))
+        name=str(source), model=model, dialogue=dialogue, fingerprint=weights_hash(weights_of(model))
     )
+
+
+def _generation_ends(model: PreTrainedModel) -> list[int]:
+    """The ends that the model's generation config names; chat models often have an end of turn only there."""
+    ends: Any = getattr(model.generation_config, "eos_token_id", None)  # some models have no such config
+    return list(ends) if isinstance(ends, (list, tuple)) else [ends] if ends is not None else []
 
 
 def _check_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, source: str | Path) -> None:
@@ -104,6 +130,18 @@ def _check_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
         raise NotAModel(
             f"{source}: the tokenizer has {len(tokenizer)} tokens, the model embeds {num_embeddings}; they do not "
             "belong together."
+        )
+
+
+@torch.inference_mode()
+def _check_causal(model: PreTrainedModel, source: str | Path) -> None:
+    """Refuse a model whose first position sees the second, such as BERT, which loads under the same name."""
+    logits_BTV = model(input_ids=torch.tensor([[0, 1], [0, 2]], device=model.device)).logits
+    first_BV = logits_BTV[:, 0].float()
+    if not torch.allclose(first_BV[0], first_BV[1], rtol=1e-3, atol=1e-3):
+        raise NotAModel(
+            f"{source} is no causal language model: what {type(model).__name__} says at a word depends on the words "
+            "after it. Give a model that writes from left to right, such as Llama's, Qwen's or GPT-2's kind."
         )
 
 

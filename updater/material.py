@@ -13,9 +13,10 @@ from memory_log.log import MemoryLog
 from memory_log.records import Batch, Experience, NewTarget, StoredTarget
 from updater.anchors import Anchor, AnchorSource
 from updater.filters import ExperienceFilter, allowed
+from updater.generation import MAX_NEW_TOKENS
 from updater.language_model import LanguageModel
 from updater.plan import PlannedExperience, PlannedSentence, PlannedSupersession, UpdatePlan
-from updater.report import NO_CONTEXT_GAIN, Progress
+from updater.report import NO_CONTEXT_GAIN, TOO_LONG, Progress
 from updater.sentences import Sentence, WrittenSentences, thinned, tokenize, write_sentences
 from updater.sequences import TokenizedSentence
 from updater.settings import UpdateSettings
@@ -93,6 +94,9 @@ class MaterialMaker:
         found = {number: allowed(self._log.get(number), self._filter) for number in ids}
         experiences = [one for one in found.values() if isinstance(one, Experience)]
         refused = {number: one for number, one in found.items() if isinstance(one, str)}
+        too_long = {one.id: length for one in experiences if (length := self._too_long(one.text))}
+        for number, length in too_long.items():
+            refused[number] = TOO_LONG.format(length=length, context=self._base.context_length)
         if refused:
             return Prepared(experiences, refused=refused)
         anchors = self._anchors(self._settings.num_anchors, seed)
@@ -100,6 +104,16 @@ class MaterialMaker:
         if unread:
             return Prepared(experiences, refused=dict.fromkeys(sorted(unread), NO_CONTEXT_GAIN))
         return Prepared(experiences, self._material(lineage, experiences, informative, anchors, seed))
+
+    def _too_long(self, text: str) -> int:
+        """The tokens of an experience that is too long to be read beside a later one; 0 where it fits."""
+        if self._base.context_length is None:
+            return 0
+        dialogue = self._base.dialogue
+        alone = len(dialogue.prompt_ids(dialogue.style.write_near_miss, [""]))
+        length = len(dialogue.prompt_ids(dialogue.style.write_near_miss, [text])) - alone
+        # A written question, one with exchanged words, and an answer come on top.
+        return length if alone + 2 * length + 3 * MAX_NEW_TOKENS > self._base.context_length else 0
 
     def _write(
         self, lineage: str, experiences: Sequence[Experience], anchors: Sequence[Anchor], seed: int

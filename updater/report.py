@@ -8,6 +8,9 @@ Progress = Callable[[str, int, int], None]
 """(stage, done, total): what an update is doing."""
 
 NOT_FINITE = "training ended in values that are not finite; lower the learning rate"
+TOO_LONG = (
+    "too long: two experiences of {length} tokens do not fit into the {context} that the model reads; tell less at once"
+)
 NO_CONTEXT_GAIN = (
     "no context gain: with the experience in its prompt the model answers too few questions that it could not without"
 )

@@ -6,6 +6,7 @@ Shapes: B = sentences, S = padded tokens of prompt + completion, T = longest com
 Everything is padded on the left, so that all completions end together and only the last T + 1 logits need computing.
 """
 
+import inspect
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -49,19 +50,29 @@ def collate(sentences: Sequence[TokenizedSentence], pad_token_id: int, device: t
 def completion_logits(model: PreTrainedModel, batch: CompletionBatch) -> Tensor:
     """The model's logits for every completion token, given all before it: [B, T, V]."""
     num_positions = batch.completion_ids_BT.shape[1]
-    positions_BS = (batch.attention_mask_BS.cumsum(-1) - 1).clamp_min(0)
     call: Any = model
+    names = inspect.signature(getattr(model, "get_base_model", lambda: model)().forward).parameters
+    options: dict[str, Any] = {}
+    if "position_ids" in names:  # models such as Bloom count from the mask by themselves
+        options["position_ids"] = (batch.attention_mask_BS.cumsum(-1) - 1).clamp_min(0)
+    if "logits_to_keep" in names:
+        options["logits_to_keep"] = num_positions + 1
     logits: Tensor = call(
-        input_ids=batch.input_ids_BS,
-        attention_mask=batch.attention_mask_BS,
-        position_ids=positions_BS,
-        use_cache=False,
-        logits_to_keep=num_positions + 1,
+        input_ids=batch.input_ids_BS, attention_mask=batch.attention_mask_BS, use_cache=False, **options
     ).logits
     return logits[:, -num_positions - 1 : -1]
 
 
-def exact_completions(logits_BTV: Tensor, batch: CompletionBatch) -> Tensor:
-    """[B] True where greedy decoding would give the whole completion: every completion token is the most likely one."""
-    right_BT = logits_BTV.argmax(-1) == batch.completion_ids_BT
+def exact_completions(logits_BTV: Tensor, batch: CompletionBatch, end_ids_B: Tensor | None = None) -> Tensor:
+    """[B] True where greedy decoding would give the whole completion: every completion token is the most likely one.
+
+    Args:
+        logits_BTV: of the completion positions.
+        batch: what was asked.
+        end_ids_B: another token that is right in each completion's last place.
+    """
+    best_BT = logits_BTV.argmax(-1)
+    right_BT = best_BT == batch.completion_ids_BT
+    if end_ids_B is not None:
+        right_BT[:, -1] |= best_BT[:, -1] == end_ids_B.to(best_BT.device)
     return (right_BT | ~batch.mask_BT).all(-1)

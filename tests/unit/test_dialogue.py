@@ -92,6 +92,47 @@ def test_a_tokenizer_without_a_pad_token_pads_with_its_end() -> None:
     assert Dialogue(tokenizer, PromptStyle()).pad_token_id == tokenizer.eos_token_id
 
 
+def with_template(template: str, **more: tuple[int, ...]) -> Dialogue:
+    tokenizer = copy.deepcopy(tiny_tokenizer())
+    tokenizer.chat_template = template
+    return Dialogue(tokenizer, PromptStyle(), **({"more_eos_token_ids": ends} if (ends := more.get("ends")) else {}))
+
+
+TURNS = "{% for message in messages %}<user>{{ message.content }}{% endfor %}{% if add_generation_prompt %}<agent>"
+REFUSES = "{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}" + TURNS
+DROPS = TURNS.replace("{{ message.content }}", "{% if message.role == 'user' %}{{ message.content }}{% endif %}")
+THINKS = TURNS + "{% if enable_thinking is defined and enable_thinking is false %}in short:{% endif %}"
+
+
+@pytest.mark.parametrize("template", [REFUSES + "{% endif %}", DROPS + "{% endif %}"])
+def test_notes_go_to_the_user_where_a_template_refuses_or_drops_system_messages(template: str) -> None:
+    dialogue = with_template(template)
+    read = dialogue.tokenizer.decode(dialogue.prompt_ids("Where is the red mug?", NOTES))
+    assert all(note.lower() in read for note in NOTES) and PromptStyle().with_notes.lower() in read
+    assert read.index(NOTES[1].lower()) < read.index("where is the red mug?") and read.endswith("<agent>")
+
+
+def test_a_model_that_thinks_aloud_is_asked_not_to() -> None:
+    dialogue = with_template(THINKS + "{% endif %}")
+    assert dialogue.tokenizer.decode(dialogue.prompt_ids("Where?")).endswith("<agent> in short:")
+
+
+def test_a_template_that_renders_nothing_is_named() -> None:
+    with pytest.raises(NotAModel, match="out of order"):
+        with_template("{{ raise_exception('out of order') }}")
+
+
+def test_an_end_of_turn_ends_an_answer_too() -> None:
+    assert with_template(TURNS + "{% endif %}", ends=(5, 2)).eos_token_ids == (tiny_tokenizer().eos_token_id, 5)
+
+
+def test_without_an_end_token_some_token_stands_at_the_end() -> None:
+    tokenizer = copy.deepcopy(tiny_tokenizer())
+    tokenizer.eos_token = None
+    dialogue = Dialogue(tokenizer, PromptStyle())
+    assert dialogue.eos_token_ids == () and dialogue.completion_ids("here")[-1] == dialogue.pad_token_id
+
+
 def test_a_model_folder_may_bring_its_own_words(tmp_path: Path) -> None:
     assert PromptStyle.for_model(tmp_path) == PromptStyle()
     own = PromptStyle(without_notes="Short, please.", language="household")

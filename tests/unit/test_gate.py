@@ -93,3 +93,15 @@ def test_each_sentence_has_its_own_figures_in_the_order_given() -> None:
     alone = [sentence_fits(other, [target], 0)[0].kl_nats for target in targets]
     assert [fit.kl_nats for fit in sentence_fits(other, targets, 0)] == pytest.approx(alone, abs=1e-4)
     assert sentence_fits(base.model, [], 0) == []
+
+
+def test_an_answer_may_end_as_the_teacher_would_end_it_but_not_otherwise() -> None:
+    base = tiny_base()
+    prompt = tokenized()[0].prompt_ids
+    said = greedy_ids(base.model, prompt, 5)
+    another = (said[-1] + 1) % 100
+    ends_otherwise = TokenizedSentence(prompt, (*said[:-1], another))
+    wrong_before = TokenizedSentence(prompt, (*said[:-2], another, said[-1]))
+    for sentence, expected in ((ends_otherwise, 1.0), (wrong_before, 0.0)):
+        targets = compute_targets(base.model, [sentence], [prompt], k=16, pad_token_id=0)
+        assert exactness(base.model, targets, 0)[0] == expected
