@@ -12,8 +12,9 @@ from dataclasses import dataclass, field, replace
 from memory_log.log import MemoryLog
 from memory_log.records import Batch, Experience, NewTarget, StoredTarget
 from updater.anchors import Anchor, AnchorSource
+from updater.contradictions import contradictions
 from updater.filters import ExperienceFilter, allowed
-from updater.generation import MAX_NEW_TOKENS
+from updater.generation import MAX_NEW_TOKENS, generate_texts
 from updater.language_model import LanguageModel
 from updater.plan import PlannedExperience, PlannedSentence, PlannedSupersession, UpdatePlan
 from updater.report import NO_CONTEXT_GAIN, TOO_LONG, Progress
@@ -33,6 +34,8 @@ class Material:
     about: list[tuple[Sentence, TeacherTargets]]
     anchors: list[TeacherTargets]
     reading_anchors: list[TeacherTargets]
+    contradictions: list[TeacherTargets]
+    """Questions of the batch behind a note that says otherwise."""
     replay_questions: list[TeacherTargets]
     replay_near_misses: list[TeacherTargets]
     watched_replay: list[TeacherTargets]
@@ -176,10 +179,13 @@ class MaterialMaker:
         replay = [target for target in replay if target.id not in superseded]
         rng = random.Random(seed)
         watched = self._log.held_out_targets(lineage, limit=NUM_GATE_REPLAY, seed=seed)
+        reading = [anchor for anchor in anchors if anchor.notes]
+        questions = [s for s in sentences if s in still_true and s.kind == "question" and not s.held_out]
         return Material(
             about=[(sentence, target) for sentence, target in informative if sentence in still_true],
             anchors=self._anchor_targets([anchor for anchor in anchors if not anchor.notes]),
-            reading_anchors=self._anchor_targets([anchor for anchor in anchors if anchor.notes]),
+            reading_anchors=self._anchor_targets(reading),
+            contradictions=self._anchor_targets(self._read_as_told(contradictions(questions, reading, rng))),
             replay_questions=self._replayed([t for t in replay if t.kind != "near_miss"], rng),
             replay_near_misses=self._replayed([t for t in replay if t.kind == "near_miss"], rng),
             watched_replay=[TeacherTargets.from_bytes(t.payload) for t in watched if t.id not in superseded],
@@ -218,6 +224,13 @@ class MaterialMaker:
 
     def _is_known(self, lineage: str, words: Sequence[str]) -> bool:
         return bool(words) and bool(self._log.experiences_mentioning(lineage, words, limit=1))
+
+    def _read_as_told(self, asked: Sequence[Anchor]) -> list[Anchor]:
+        """Those that theta_0 reads as they are meant."""
+        dialogue = self._base.dialogue
+        prompts = [dialogue.prompt_ids(anchor.prompt, anchor.notes) for anchor in asked]
+        answers = generate_texts(self._base.model, dialogue, prompts) if prompts else []
+        return [anchor for anchor, answer in zip(asked, answers, strict=True) if answer == anchor.completion]
 
     def _anchor_targets(self, anchors: Sequence[Anchor]) -> list[TeacherTargets]:
         dialogue = self._base.dialogue
