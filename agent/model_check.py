@@ -30,8 +30,9 @@ from memory_log.log import MemoryLog
 from memory_log.records import NewExperience
 from updater.fold import load_weights
 from updater.language_model import LanguageModel, weights_of
+from updater.report import Progress, silent
 from updater.settings import GateSettings, UpdateSettings
-from updater.update import Progress, Updater, silent
+from updater.update import Updater
 
 Verdict = Literal["good", "weak", "cannot"]
 
