@@ -26,6 +26,7 @@ from updater.anchors import AnchorSource, self_sampled_anchors
 from updater.fold import load_weights
 from updater.generation import generate_texts
 from updater.language_model import LanguageModel, load_language_model, quiet_transformers
+from updater.memory import naming_out_of_memory
 from updater.report import UpdateReport
 from updater.settings import GateSettings, UpdateSettings
 from updater.update import Progress, Updater, silent
@@ -145,6 +146,7 @@ class AgentMemory:
         return base
 
     @cached_property
+    @naming_out_of_memory("making room for an update")
     def updater(self) -> Updater:
         """The updater of this process."""
         return Updater(
@@ -207,6 +209,7 @@ class AgentMemory:
         texts = generate_texts(self.model(chosen), self.base.dialogue, prompts)
         return [Answer(text=text, version=chosen, known=not self.base.dialogue.says_unknown(text)) for text in texts]
 
+    @naming_out_of_memory("making a version's weights")
     def model(self, number: int) -> PreTrainedModel:
         """A model with a version's weights; the same object is filled anew when another version is asked for."""
         if self._loaded is None or self._loaded[0] != number:

@@ -70,3 +70,11 @@ class UpdateRejected(SelfParamError, RuntimeError):
 
 class SchemaTooNew(SelfParamError, RuntimeError):
     """The log was written by a newer release; install that release to open it."""
+
+
+class OutOfMemory(SelfParamError, MemoryError):
+    """Memory is out; nothing was written."""
+
+
+class DiskFull(SelfParamError, OSError):
+    """The disk is full; nothing was written."""

@@ -10,6 +10,7 @@ from typing import Final
 import torch
 from transformers import PreTrainedModel
 
+from updater.memory import in_pieces
 from updater.objective import sentence_mean
 from updater.sequences import exact_completions
 from updater.settings import GateSettings
@@ -23,16 +24,21 @@ def exactness(model: PreTrainedModel, targets: Sequence[TeacherTargets], pad_tok
     """Share of sentences whose whole completion greedy decoding would give, and their mean KL in nats a token.
 
     Without sentences (1, 0): nothing was got wrong.
+
+    Raises:
+        OutOfMemory: not even one sentence fits into memory.
     """
     if not targets:
         return 1.0, 0.0
     num_exact, kl_sum = 0, 0.0
     ordered = sorted(targets, key=lambda target: len(target.sentence.prompt_ids))
-    for start in range(0, len(ordered), GATE_BATCH):
-        rows = ordered[start : start + GATE_BATCH]
+
+    def measured(rows: Sequence[TeacherTargets]) -> tuple[int, float]:
         kl_BT, batch, logits_BTV = kl_per_position(model, rows, pad_token_id)
-        num_exact += int(exact_completions(logits_BTV, batch).sum())
-        kl_sum += float(sentence_mean(kl_BT, batch.mask_BT)) * len(rows)
+        return int(exact_completions(logits_BTV, batch).sum()), float(sentence_mean(kl_BT, batch.mask_BT)) * len(rows)
+
+    for _, (exact, kl_nats) in in_pieces(ordered, measured, most=GATE_BATCH, model=model, work="the gate"):
+        num_exact, kl_sum = num_exact + exact, kl_sum + kl_nats
     return num_exact / len(ordered), kl_sum / len(ordered)
 
 

@@ -17,6 +17,7 @@ from transformers.utils import logging as transformers_logging
 
 from memory_log.errors import NotAModel
 from updater.dialogue import Dialogue, PromptStyle
+from updater.memory import naming_out_of_memory
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ def weights_hash(weights: Mapping[str, Tensor]) -> str:
     return hash_tensors(weights.items())
 
 
+@naming_out_of_memory("loading the model")
 def load_language_model(
     source: str | Path, *, device: str = "cpu", dtype: torch.dtype = torch.float32
 ) -> LanguageModel:
@@ -69,6 +71,7 @@ def load_language_model(
 
     Raises:
         NotAModel: nothing of the kind is there, with what was looked for and what to do.
+        OutOfMemory: the weights do not fit into memory.
     """
     folder = Path(source)
     looks_like_path = folder.is_absolute() or str(source).startswith((".", "~")) or folder.exists()

@@ -26,6 +26,7 @@ from updater.delta import LowRank, delta_bytes, is_finite
 from updater.fold import VersionWeights, add_delta, load_weights
 from updater.gate import exactness, verdict
 from updater.language_model import LanguageModel, weights_hash
+from updater.memory import naming_out_of_memory
 from updater.report import UpdateReport
 from updater.sentences import Sentence, WrittenSentences, thinned, tokenize, write_sentences
 from updater.sequences import TokenizedSentence
@@ -110,12 +111,14 @@ class Updater:
         Raises:
             NothingPending: nothing waits.
             LineageBusy: another updater holds the lease.
+            OutOfMemory: not even one sentence at a time fits; the experiences wait.
         """
         self.log.ensure_lineage(lineage, base_fingerprint=self.base.fingerprint)
         lease = self.log.acquire_updater_lease(lineage, owner=self.owner, lease_seconds=self.settings.lease_seconds)
         try:
-            batch = self.log.open_batch(lease, limit=limit)
-            return self._learn_or_split(lease, batch, progress)
+            with naming_out_of_memory("the update"):
+                batch = self.log.open_batch(lease, limit=limit)
+                return self._learn_or_split(lease, batch, progress)
         finally:
             # Also on Ctrl-C and errors: what is still leased becomes pending again, an open batch is abandoned.
             self.log.release_updater_lease(lease)
