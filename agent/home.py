@@ -19,7 +19,8 @@ from sqlalchemy.engine import URL
 from agent.seed_model import WEIGHTS_FOLDER
 from memory_log.blobs import BlobStore
 from memory_log.clock import Clock, utc_now
-from memory_log.errors import BadInput, BaseModelChanged, NotAModel, SchemaTooNew
+from memory_log.disk import naming_a_full_disk
+from memory_log.errors import BadInput, BaseModelChanged, DiskFull, NotAModel, SchemaTooNew
 from memory_log.log import MemoryLog
 from memory_log.records import Record
 
@@ -71,7 +72,13 @@ class Home:
 
     @classmethod
     def open(
-        cls, path: str | Path, *, model: str | None = None, create: bool = True, clock: Clock = utc_now
+        cls,
+        path: str | Path,
+        *,
+        model: str | None = None,
+        create: bool = True,
+        to_write: bool = True,
+        clock: Clock = utc_now,
     ) -> "Home":
         """Open the home folder, making it when there is none.
 
@@ -80,6 +87,7 @@ class Home:
             model: folder or Hugging Face id of the base model, remembered by a new home. None takes what the home has;
                 a new one gets the embedded model.
             create: whether a missing home is made.
+            to_write: whether a home that cannot be written is refused; otherwise its log can be read.
             clock: gives the time of creation.
 
         Raises:
@@ -95,9 +103,12 @@ class Home:
             if not create:
                 raise BadInput(f"there is no memory in {folder} yet; start one with: selfparam tell TEXT")
             _make(folder, HomeConfig(model=wanted, created=clock()))
-        elif not os.access(folder, os.W_OK):
-            raise BadInput(f"the home {folder} cannot be written; give yourself the right to, or choose another --home")
         home = cls(folder, _read_config(folder / "config.json"))
+        if to_write and not home.is_writable:
+            raise BadInput(
+                f"the home {folder} cannot be written; give yourself the right to, or choose another --home "
+                "(ask, log and versions read it as it is)"
+            )
         if model is not None and wanted != home.config.model:
             raise BaseModelChanged(
                 f"the home {folder} was made with {_named(home.config.model)}, got {_named(wanted)}; what it has "
@@ -110,13 +121,19 @@ class Home:
         """The folder or Hugging Face id of the base model."""
         return self.config.model if self.config.model is not None else str(WEIGHTS_FOLDER)
 
+    @property
+    def is_writable(self) -> bool:
+        """Whether this process may write the folder, and the log in it."""
+        log = self.path / "log.sqlite3"
+        return os.access(self.path, os.W_OK) and (not log.exists() or os.access(log, os.W_OK))
+
     def open_log(self) -> MemoryLog:
-        """The durable log; close it, or use it in a `with`."""
+        """The durable log; close it, or use it in a `with`. Of a home that cannot be written it can only be read."""
         url = self.config.log_url
         if url is None:
             url = URL.create("sqlite", database=str(self.path / "log.sqlite3")).render_as_string(hide_password=False)
         try:
-            return MemoryLog(url)
+            return MemoryLog(url, is_readonly=self.config.log_url is None and not self.is_writable)
         except ModuleNotFoundError as exc:
             raise BadInput(
                 f"the log_url in {self.path / 'config.json'} needs a database driver that is not installed "
@@ -160,20 +177,11 @@ def _canonical_model(model: str) -> str | None:
 
 
 def _make(folder: Path, config: HomeConfig) -> None:
-    # Two processes may do this at once: each writes aside, and the first link decides; the other then reads that one.
-    path = folder / "config.json"
-    aside = path.with_name(f"config.json.{os.getpid()}.{secrets.token_hex(4)}.unfinished")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        try:
-            with aside.open("x", encoding="utf-8") as file:
-                file.write(config.model_dump_json(indent=2) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            _publish(aside, path)
-            _sync_folder(folder)
-        finally:
-            aside.unlink(missing_ok=True)
+        write_once(folder / "config.json", config.model_dump_json(indent=2) + "\n")
+    except DiskFull:
+        raise
     except (FileExistsError, NotADirectoryError) as exc:
         raise BadInput(
             f"{folder} cannot be a home: a file is in its place ({exc.filename}); choose another --home"
@@ -182,6 +190,28 @@ def _make(folder: Path, config: HomeConfig) -> None:
         raise BadInput(
             f"the home {folder} cannot be made: {exc.strerror}; choose a folder that can be written with --home"
         ) from exc
+
+
+def write_once(path: Path, text: str) -> None:
+    """Give a file its content, whole and on disk when this returns; one that is there already stays as it is.
+
+    Two processes may do this at once: each writes aside, and the first link decides.
+
+    Raises:
+        DiskFull: there is no room; nothing is left behind.
+        OSError: it cannot be written.
+    """
+    aside = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}.unfinished")
+    try:
+        with naming_a_full_disk(path.parent):
+            with aside.open("x", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            _publish(aside, path)
+            _sync_folder(path.parent)
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def _publish(aside: Path, path: Path) -> None:

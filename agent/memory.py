@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict
 from transformers import PreTrainedModel
 
 from agent.home import Home
+from agent.home_base import WEIGHTS, check_base
 from agent.household.anchors import household_anchors
 from memory_log.errors import BadInput, UnknownVersion
 from memory_log.log import MemoryLog
@@ -109,6 +110,7 @@ class AgentMemory:
         device: str = "auto",
         settings: UpdateSettings | None = None,
         gate: GateSettings | None = None,
+        to_write: bool = True,
     ) -> Self:
         """Open a home folder, and make it where there is none.
 
@@ -119,11 +121,13 @@ class AgentMemory:
             device: `auto`, `cpu`, `cuda`.
             settings: how updates are made; None takes the defaults.
             gate: what a version must show; None takes the defaults.
+            to_write: whether a home that cannot be written is refused; otherwise its memory can still be asked.
 
         Raises:
             BaseModelChanged: the home was made with another model.
         """
-        return cls(Home.open(home, model=model), lineage=lineage, device=device, settings=settings, gate=gate)
+        opened = Home.open(home, model=model, to_write=to_write)
+        return cls(opened, lineage=lineage, device=device, settings=settings, gate=gate)
 
     def close(self) -> None:
         """Close the log."""
@@ -142,6 +146,7 @@ class AgentMemory:
         """theta_0, loaded when first needed, and checked against the lineage's."""
         quiet_transformers()
         base = load_language_model(self.home.model_source, device=choose_device(self._device))
+        check_base(self.home.path, self.lineage, base.name, {WEIGHTS: base.fingerprint, **base.identity})
         self.log.ensure_lineage(self.lineage, base_fingerprint=base.fingerprint)
         return base
 

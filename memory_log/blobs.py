@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from memory_log.clock import Clock, utc_now
+from memory_log.disk import naming_a_full_disk
 from memory_log.errors import BadInput, DeltaCorrupt
 from memory_log.records import DeltaRef
 
@@ -22,7 +23,7 @@ class BlobStore:
     """Files that appear whole or not at all, are never overwritten, and are checked before they are read.
 
     Args:
-        root: a folder of its own; made when missing. Nothing else may live in it, because clean-up removes strangers.
+        root: a folder of its own; made by the first `put`. Nothing else may live in it: clean-up removes strangers.
         clock: decides the age of a file in clean-up.
 
     Example: BlobStore(home / "blobs").put("default/3.safetensors", content)
@@ -31,7 +32,6 @@ class BlobStore:
     def __init__(self, root: Path, *, clock: Clock = utc_now) -> None:
         self.root = root
         self._clock = clock
-        root.mkdir(parents=True, exist_ok=True)
 
     def put(self, name: str, content: bytes | Writer) -> tuple[str, int]:
         """Store content under a new name; on return it is on disk. The same content again is fine.
@@ -45,18 +45,21 @@ class BlobStore:
 
         Raises:
             BadInput: the name leaves the root, or is taken by another content.
+            DiskFull: there is no room; nothing is left behind.
         """
         path = self._path(name)
         if path is None or path.name.startswith(".") or path.name.endswith(_UNFINISHED):
             raise BadInput(f"{name!r} is not a name for a blob; use a relative path such as 'default/3.safetensors'")
-        self._make_folder(path.parent)
+        with naming_a_full_disk(self.root):
+            self._make_folder(path.parent)
         aside = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}{_UNFINISHED}")
         try:
-            if isinstance(content, bytes):
-                aside.write_bytes(content)
-            else:
-                content(aside)
-            _sync(aside)
+            with naming_a_full_disk(self.root):
+                if isinstance(content, bytes):
+                    aside.write_bytes(content)
+                else:
+                    content(aside)
+                _sync(aside)
             sha256, num_bytes = _digest(aside)
             if not _publish(aside, path) and _digest(path) != (sha256, num_bytes):
                 raise BadInput(f"blob {name!r} exists with another content; use a new name")

@@ -78,3 +78,7 @@ class OutOfMemory(SelfParamError, MemoryError):
 
 class DiskFull(SelfParamError, OSError):
     """The disk is full; nothing was written."""
+
+
+class LogChanged(SelfParamError, RuntimeError):
+    """The log was written by somebody else while it was read as immutable; do it again."""

@@ -32,15 +32,32 @@ def ensure_lineage(connection: Connection, lineage: str, base_fingerprint: str, 
     row = {"name": lineage, "base_fingerprint": base_fingerprint, "head": 0}
     connection.execute(insert_for(lineages).values(row).on_conflict_do_nothing())
     locked = batches.lock(connection, lineage)
-    if locked.base_fingerprint != base_fingerprint:
-        raise BaseModelChanged(
-            f"lineage {lineage!r} was made with the base model {locked.base_fingerprint}, got {base_fingerprint}; "
-            "its deltas fit no other: use that model, or another lineage or home"
-        )
+    _check_base(locked, base_fingerprint)
     if connection.execute(select(versions.c.number).where(versions.c.lineage == lineage).limit(1)).first() is None:
         base = {"lineage": lineage, "number": 0, "state": VersionState.ADMITTED.value, "metrics": {}, "created_at": now}
         connection.execute(insert(versions).values(base))
     return find(connection, lineage, locked.head)
+
+
+def known_head(connection: Connection, lineage: str, base_fingerprint: str) -> Version | None:
+    """The head of a lineage that has this base model; None where there is no such lineage yet.
+
+    Raises:
+        BaseModelChanged: it was made with another base model.
+    """
+    row = connection.execute(select(lineages).where(lineages.c.name == lineage)).one_or_none()
+    if row is None:
+        return None
+    _check_base(row, base_fingerprint)
+    return find(connection, lineage, row.head)
+
+
+def _check_base(row: Row[Any], base_fingerprint: str) -> None:
+    if row.base_fingerprint != base_fingerprint:
+        raise BaseModelChanged(
+            f"lineage {row.name!r} was made with the base model {row.base_fingerprint}, got {base_fingerprint}; "
+            "its deltas fit no other: use that model, or another lineage or home"
+        )
 
 
 def find(connection: Connection, lineage: str, number: int) -> Version:

@@ -6,17 +6,18 @@ serving.
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoModelForCausalLM, AutoTokenizer, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from memory_log.errors import NotAModel
 from updater.dialogue import Dialogue, PromptStyle
+from updater.identity import identity_of
 from updater.memory import naming_out_of_memory
 
 
@@ -24,13 +25,15 @@ from updater.memory import naming_out_of_memory
 class LanguageModel:
     """A base model theta_0, ready to be asked.
 
-    `fingerprint` names the weights: the sha256 over every tensor's name, shape, dtype and bytes.
+    `fingerprint` names the weights: the sha256 over every tensor's name, shape, dtype and bytes. `identity` names what
+    else has to stay the same, part by part (`updater/identity.py`).
     """
 
     name: str
     model: PreTrainedModel
     dialogue: Dialogue
     fingerprint: str
+    identity: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def device(self) -> torch.device:
@@ -85,6 +88,7 @@ def load_language_model(
         # `Any`: the auto classes return unions that no caller can use without a cast.
         load: Any = AutoModelForCausalLM.from_pretrained
         loaded: Any = load(str(source), dtype=dtype, use_safetensors=True)
+        configuration, _ = PretrainedConfig.get_config_dict(str(source))
     except (OSError, ValueError, KeyError) as exc:
         raise NotAModel(
             f"{source} could not be loaded as a causal language model: {str(exc).splitlines()[0]} Give a folder that "
@@ -96,8 +100,9 @@ def load_language_model(
     _check_vocabulary(model, tokenizer, source)
     style = PromptStyle.for_model(folder)
     return LanguageModel(
-        name=str(source), model=model, dialogue=Dialogue(tokenizer, style), fingerprint=weights_hash(weights_of(model))
-    )
+        name=str(source), model=model, dialogue=Dialogue(tokenizer, style), fingerprint=weights_hash(weights_of(model)),
+        identity=identity_of(configuration, tokenizer, style),
+    )  # fmt: skip
 
 
 def _check_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, source: str | Path) -> None:
