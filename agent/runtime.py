@@ -207,7 +207,7 @@ class Runtime:
 
         Raises:
             BadInput, UnknownVersion: see `ServingActor.answer`.
-            ServingUnavailable: no answer came in time.
+            ServingUnavailable: no answer came in time, or the serving actor cannot start again, with the reason.
         """
         return self.ask_many([prompt_ids], version, timeout_seconds=timeout_seconds)[0]
 
@@ -240,21 +240,17 @@ class Runtime:
 
     def worker_status(self) -> WorkerStatus:
         """What the update worker does now and has done since its process began; waits while it restarts."""
-        try:
-            status: WorkerStatus = ray.get(self._worker.status.remote())
-        except RayActorError as exc:
-            _raise_if_it_cannot_start(exc, "update worker")
-            raise
+        status: WorkerStatus = _reply(self._worker.status.remote(), "update worker")
         return status
 
     def serving_stats(self) -> ServerStats:
         """The serving actor's figures since its process began; waits while it restarts."""
-        stats: ServerStats = ray.get(self._serving.stats.remote())
+        stats: ServerStats = _reply(self._serving.stats.remote(), "serving actor")
         return stats
 
     def serving_pid(self) -> int:
         """The serving process, another one after every restart."""
-        pid: int = ray.get(self._serving.pid.remote())
+        pid: int = _reply(self._serving.pid.remote(), "serving actor")
         return pid
 
     def close(self) -> None:
@@ -271,6 +267,14 @@ class Runtime:
             if self._owns_ray:
                 self._owns_ray = False
                 ray.shutdown()
+
+
+def _reply(reference: Any, name: str) -> Any:  # noqa: ANN401 - whatever the actor's method returns
+    try:
+        return ray.get(reference)
+    except RayActorError as exc:
+        _raise_if_it_cannot_start(exc, name)
+        raise
 
 
 def _raise_if_it_cannot_start(error: RayActorError, name: str) -> None:

@@ -88,17 +88,24 @@ class BlobStore:
     def remove_orphans(self, referenced: set[str], older_than_seconds: float) -> list[str]:
         """Delete files that no version refers to, and unfinished ones, once they are old. The names deleted.
 
+        A file from the future, written before the clock was set back, has no age; it is given one, counted from now.
+
         Args:
             referenced: from `MemoryLog.referenced_blobs()`, read before this call.
             older_than_seconds: longer than any update, so that files of a running one are spared.
         """
-        youngest = self._clock().timestamp() - older_than_seconds
+        now = self._clock().timestamp()
         removed = []
         for path in sorted(self.root.rglob("*")):
             name = path.relative_to(self.root).as_posix()
-            if name not in referenced and path.is_file() and path.stat().st_mtime < youngest:
+            if name in referenced or not path.is_file():
+                continue
+            age_seconds = now - path.stat().st_mtime
+            if age_seconds > older_than_seconds:
                 path.unlink()
                 removed.append(name)
+            elif age_seconds < 0:
+                os.utime(path, (now, now))
         return removed
 
     def _path(self, name: str) -> Path | None:

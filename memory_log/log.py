@@ -151,6 +151,11 @@ class MemoryLog:
         with self._database.reading() as tx:
             return batches.current_lease(tx, lineage)
 
+    def is_being_updated(self, lineage: str) -> bool:
+        """Whether an unexpired lease stands; one from before the clock was set back does not count."""
+        with self._database.reading() as tx:
+            return batches.is_being_updated(tx, lineage, self._clock())
+
     def open_batch(self, lease: UpdaterLease, *, limit: int) -> Batch:
         """Claim the oldest pending experiences as one stored batch on top of the head.
 

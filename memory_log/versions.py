@@ -216,7 +216,7 @@ def rollback(connection: Connection, lineage: str, number: int, now: datetime) -
         LineageBusy: an update runs; it would land on another head than it started from.
     """
     row = batches.lock(connection, lineage)
-    batches.check_free(row, now)
+    batches.check_free(connection, row, now)
     goal = find(connection, lineage, number)
     _check_state(goal, VersionState.ADMITTED, "served")
     batches.expel(connection, row)
