@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None, environment: Mapping[str, str] | Non
 def _explained(exc: Exception, options: Options) -> str:
     if isinstance(exc, DBAPIError):  # its own text is the whole statement with its values
         return f"the log of {options.home} cannot be used: {exc.orig}"
-    if isinstance(exc, OSError):
+    if isinstance(exc, OSError) and not isinstance(exc, SelfParamError):
         return f"{exc.strerror or exc}: {exc.filename}" if exc.filename else str(exc.strerror or exc)
     return str(exc).removeprefix("NewExperience not accepted: ")
 

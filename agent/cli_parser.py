@@ -41,7 +41,7 @@ environment variables:
 
 exit codes:
   0    done; also when there was nothing to update
-  1    it failed: the update was refused or is paused, another one is running, a file is damaged
+  1    it failed: the update was refused or is paused, another one is running, a file is damaged, disk or memory is full
   2    wrong usage: bad input, no such version, not a model, another model than the home's
   130  interrupted with Ctrl-C; nothing is lost
   141  the reader of the output went away

@@ -104,7 +104,7 @@ def ask(options: Options) -> int:
     from agent.memory import AgentMemory
 
     with AgentMemory.open(
-        options.home, model=options.model, lineage=options.lineage, device=options.device
+        options.home, model=options.model, lineage=options.lineage, device=options.device, to_write=False
     ) as memory:
         answer = memory.ask(options.question, version=options.number)
     if options.is_json:
@@ -188,7 +188,7 @@ def _print_report(report: UpdateReport) -> None:
 def log(options: Options) -> int:
     """List the newest experiences, oldest of them first."""
     state = None if options.state is None else ExperienceState(options.state)
-    with Home.open(options.home, model=options.model, create=False).open_log() as memory_log:
+    with Home.open(options.home, model=options.model, create=False, to_write=False).open_log() as memory_log:
         newest = _newest(memory_log, options.lineage, state, options.limit or PAGE)
         print_pause(memory_log.pause_of(options.lineage))
     if options.is_json:
@@ -212,7 +212,7 @@ def _newest(log: MemoryLog, lineage: str, state: ExperienceState | None, limit: 
 
 def versions(options: Options) -> int:
     """List every version."""
-    with Home.open(options.home, model=options.model, create=False).open_log() as memory_log:
+    with Home.open(options.home, model=options.model, create=False, to_write=False).open_log() as memory_log:
         all_versions = memory_log.versions(options.lineage)
         print_pause(memory_log.pause_of(options.lineage))
         head = memory_log.head(options.lineage).number if all_versions else None

@@ -21,6 +21,7 @@ from agent.figures import draw_retention
 from agent.home import Home
 from agent.runtime import HomeParts, Runtime
 from memory_log.clock import utc_now
+from memory_log.disk import naming_a_full_disk
 from memory_log.errors import BadInput
 from memory_log.log import MemoryLog
 from memory_log.records import VersionState
@@ -93,7 +94,8 @@ def results_folder(out: Path | None) -> Path:
     if out is not None:
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise BadInput(f"{out} is not an empty folder; name a new one with --out, so that no results are mixed")
-        out.mkdir(parents=True, exist_ok=True)
+        with naming_a_full_disk(out):
+            out.mkdir(parents=True, exist_ok=True)
         return out
     stem = f"selfparam-demo-{utc_now():%Y%m%d-%H%M%S}"
     for number in range(1, 100):
@@ -180,14 +182,19 @@ def summarise(
 
 
 def write_results(plan: DemoPlan, course: Course, summary: Mapping[str, Any]) -> None:
-    """Write `probes.jsonl`, `retention.png` and, as the last one, `summary.json`: where it is, a demo is complete."""
+    """Write `probes.jsonl`, `retention.png` and, as the last one, `summary.json`: where it is, a demo is complete.
+
+    Raises:
+        DiskFull: there is no room.
+    """
     lines = "".join(row.model_dump_json() + "\n" for row in course.probe_rows)
-    (plan.out / "probes.jsonl").write_text(lines, encoding="utf-8")
     title = f"share of probes right, seed {plan.seed}"
-    draw_retention(summary["retention_matrix"], plan.out / "retention.png", title=title)
     aside = plan.out / "summary.json.unfinished"
-    aside.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    aside.replace(plan.out / "summary.json")
+    with naming_a_full_disk(plan.out):
+        (plan.out / "probes.jsonl").write_text(lines, encoding="utf-8")
+        draw_retention(summary["retention_matrix"], plan.out / "retention.png", title=title)
+        aside.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+        aside.replace(plan.out / "summary.json")
 
 
 def report_results(plan: DemoPlan, course: Course, summary: Mapping[str, Any], display: Display) -> None:

@@ -11,6 +11,7 @@ import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final, Literal, TypeVar
 
@@ -20,7 +21,8 @@ from sqlalchemy.engine import URL
 from agent.seed_model import WEIGHTS_FOLDER
 from memory_log.blobs import BlobStore
 from memory_log.clock import Clock, utc_now
-from memory_log.errors import BadInput, BaseModelChanged, NotAModel, SchemaTooNew
+from memory_log.disk import naming_a_full_disk
+from memory_log.errors import BadInput, BaseModelChanged, DiskFull, NotAModel, SchemaTooNew
 from memory_log.log import MemoryLog
 from memory_log.records import Name, Record
 from memory_log.upkeep import LogUpkeep
@@ -85,7 +87,13 @@ class Home:
 
     @classmethod
     def open(
-        cls, path: str | Path, *, model: str | None = None, create: bool = True, clock: Clock = utc_now
+        cls,
+        path: str | Path,
+        *,
+        model: str | None = None,
+        create: bool = True,
+        to_write: bool = True,
+        clock: Clock = utc_now,
     ) -> "Home":
         """Open the home folder, making it when there is none.
 
@@ -94,6 +102,7 @@ class Home:
             model: folder or Hugging Face id of the base model, remembered by a new home. None takes what the home has;
                 a new one gets the embedded model.
             create: whether a missing home is made.
+            to_write: whether a home that cannot be written is refused; otherwise its log can be read.
             clock: gives the time of creation.
 
         Raises:
@@ -109,9 +118,12 @@ class Home:
             if not create:
                 raise BadInput(f"there is no memory in {folder} yet; start one with: selfparam tell TEXT")
             _make(folder, HomeConfig(model=wanted, created=clock()))
-        elif not os.access(folder, os.W_OK):
-            raise BadInput(f"the home {folder} cannot be written; give yourself the right to, or choose another --home")
         home = cls(folder, read_config(folder / CONFIG_FILE))
+        if to_write and not home.is_writable:
+            raise BadInput(
+                f"the home {folder} cannot be written; give yourself the right to, or choose another --home "
+                "(ask, log and versions read it as it is)"
+            )
         if model is not None and wanted != home.config.model:
             raise BaseModelChanged(
                 f"the home {folder} was made with {_named(home.config.model)}, got {_named(wanted)}; what it has "
@@ -125,9 +137,15 @@ class Home:
         """The folder or Hugging Face id of the base model."""
         return self.config.model if self.config.model is not None else str(WEIGHTS_FOLDER)
 
+    @property
+    def is_writable(self) -> bool:
+        """Whether this process may write the folder, and the log in it."""
+        log = self.path / LOG_FILE
+        return os.access(self.path, os.W_OK) and (not log.exists() or os.access(log, os.W_OK))
+
     def open_log(self) -> MemoryLog:
-        """The durable log; close it, or use it in a `with`."""
-        return self._opened(MemoryLog)
+        """The durable log; close it, or use it in a `with`. Of a home that cannot be written it can only be read."""
+        return self._opened(partial(MemoryLog, is_readonly=self.config.log_url is None and not self.is_writable))
 
     def open_upkeep(self) -> LogUpkeep:
         """What the log takes and how to make it less; close it, or use it in a `with`."""
@@ -159,9 +177,11 @@ class Home:
         path = self.path / CONFIG_FILE
         config = _validated(path, {**read_config(path).model_dump(), **changes})
         try:
-            with _written_aside(path, config) as aside:
+            with naming_a_full_disk(self.path), _written_aside(path, _as_text(config)) as aside:
                 aside.rename(path)
                 _sync_folder(self.path)
+        except DiskFull:
+            raise
         except OSError as exc:
             raise BadInput(f"{path} cannot be written: {exc.strerror}; give yourself the right to") from exc
         return Home(self.path, config)
@@ -203,13 +223,11 @@ def _canonical_model(model: str) -> str | None:
 
 
 def _make(folder: Path, config: HomeConfig) -> None:
-    # Two processes may do this at once: each writes aside, and the first link decides; the other then reads that one.
-    path = folder / CONFIG_FILE
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _written_aside(path, config) as aside:
-            _publish(aside, path)
-            _sync_folder(folder)
+        write_once(folder / CONFIG_FILE, _as_text(config))
+    except DiskFull:
+        raise
     except (FileExistsError, NotADirectoryError) as exc:
         raise BadInput(
             f"{folder} cannot be a home: a file is in its place ({exc.filename}); choose another --home"
@@ -220,13 +238,31 @@ def _make(folder: Path, config: HomeConfig) -> None:
         ) from exc
 
 
+def write_once(path: Path, text: str) -> None:
+    """Give a file its content, whole and on disk when this returns; one that is there already stays as it is.
+
+    Two processes may do this at once: each writes aside, and the first link decides.
+
+    Raises:
+        DiskFull: there is no room; nothing is left behind.
+        OSError: it cannot be written.
+    """
+    with naming_a_full_disk(path.parent), _written_aside(path, text) as aside:
+        _publish(aside, path)
+        _sync_folder(path.parent)
+
+
+def _as_text(config: HomeConfig) -> str:
+    return config.model_dump_json(indent=2) + "\n"
+
+
 @contextmanager
-def _written_aside(path: Path, config: HomeConfig) -> Iterator[Path]:
-    """A file beside the config with the new content, on disk; gone afterwards unless it got another name."""
-    aside = path.with_name(f"config.json.{os.getpid()}.{secrets.token_hex(4)}.unfinished")
+def _written_aside(path: Path, text: str) -> Iterator[Path]:
+    """A file beside another with its new content, on disk; gone afterwards unless it got another name."""
+    aside = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}.unfinished")
     try:
         with aside.open("x", encoding="utf-8") as file:
-            file.write(config.model_dump_json(indent=2) + "\n")
+            file.write(text)
             file.flush()
             os.fsync(file.fileno())
         yield aside

@@ -20,6 +20,7 @@ from transformers import PreTrainedModel
 
 from agent.filtering import filter_for
 from agent.home import Home
+from agent.home_base import WEIGHTS, check_base
 from agent.household.anchors import household_anchors
 from agent.reading_probe import probe_reading, remembered_probe
 from memory_log.errors import BadInput, UnknownVersion
@@ -31,6 +32,7 @@ from updater.fold import load_weights
 from updater.gate import SentenceFit, sentence_fits
 from updater.generation import MAX_NEW_TOKENS, fits, generate_texts
 from updater.language_model import LanguageModel, load_language_model, quiet_transformers
+from updater.memory import naming_out_of_memory
 from updater.plan import UpdatePlan
 from updater.report import Progress, UpdateReport, silent
 from updater.settings import GateSettings, UpdateSettings
@@ -120,6 +122,7 @@ class AgentMemory:
         settings: UpdateSettings | None = None,
         gate: GateSettings | None = None,
         filter: ExperienceFilter | None = None,
+        to_write: bool = True,
     ) -> Self:
         """Open a home folder, and make it where there is none.
 
@@ -132,11 +135,12 @@ class AgentMemory:
             gate: what a version must show; None takes the defaults.
             filter: what of each experience may be learned, such as `updater.filters.redact_personal`; comes after the
                 filter that the home's `config.json` names. None adds nothing to that.
+            to_write: whether a home that cannot be written is refused; otherwise its memory can still be asked.
 
         Raises:
             BaseModelChanged: the home was made with another model.
         """
-        opened = Home.open(home, model=model)
+        opened = Home.open(home, model=model, to_write=to_write)
         return cls(opened, lineage=lineage, device=device, settings=settings, gate=gate, filter=filter)
 
     def close(self) -> None:
@@ -156,10 +160,12 @@ class AgentMemory:
         """theta_0, loaded when first needed, and checked against the lineage's."""
         quiet_transformers()
         base = load_language_model(self.home.model_source, device=choose_device(self._device))
+        check_base(self.home.path, self.lineage, base.name, {WEIGHTS: base.fingerprint, **base.identity})
         self.log.ensure_lineage(self.lineage, base_fingerprint=base.fingerprint)
         return base
 
     @cached_property
+    @naming_out_of_memory("making room for an update")
     def updater(self) -> Updater:
         """The updater of this process."""
         return Updater(
@@ -265,6 +271,7 @@ class AgentMemory:
                 f"and {MAX_NEW_TOKENS} of them are kept for the answer: ask something shorter"
             )
 
+    @naming_out_of_memory("making a version's weights")
     def model(self, number: int) -> PreTrainedModel:
         """A model with a version's weights; the same object is filled anew when another version is asked for."""
         if self._loaded is None or self._loaded[0] != number:

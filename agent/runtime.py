@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -24,6 +25,7 @@ from agent.actors import ServedModel, start_serving_actor, start_update_worker
 from agent.decoding import Generation
 from agent.filtering import filter_for
 from agent.home import Home
+from agent.home_base import WEIGHTS, check_base
 from agent.memory import anchors_for, choose_device
 from agent.serving import ServerStats
 from agent.threads import spin_briefly
@@ -55,10 +57,16 @@ class ServingUnavailable(SelfParamError, RuntimeError):
 
 
 @functools.lru_cache(maxsize=1)
-def _base_model(source: str, device: str) -> LanguageModel:
-    """The base model, read once in a process; its parts share it and write to none of its tensors."""
+def _base_model(home: Path, lineage: str, source: str, device: str) -> LanguageModel:
+    """The base model, read once in a process; its parts share it and write to none of its tensors.
+
+    Raises:
+        BaseModelChanged: it is not what the lineage began with. An actor that starts again reads its files again.
+    """
     quiet_transformers()
-    return load_language_model(source, device=device)
+    base = load_language_model(source, device=device)
+    check_base(home, lineage, base.name, {WEIGHTS: base.fingerprint, **base.identity})
+    return base
 
 
 @dataclass(frozen=True)
@@ -75,7 +83,7 @@ class HomeParts:
     @property
     def base(self) -> LanguageModel:
         """theta_0."""
-        return _base_model(self.home.model_source, choose_device(self.device))
+        return _base_model(self.home.path, self.lineage, self.home.model_source, choose_device(self.device))
 
     def served_model(self) -> ServedModel:
         """Version 0 for the serving actor."""
@@ -205,7 +213,7 @@ class Runtime:
 
         Raises:
             BadInput, UnknownVersion: see `ServingActor.answer`.
-            ServingUnavailable: no answer came in time.
+            ServingUnavailable: no answer came in time, or the serving actor cannot start again, with the reason.
         """
         return self.ask_many([prompt_ids], version, timeout_seconds=timeout_seconds)[0]
 
@@ -228,7 +236,8 @@ class Runtime:
                         f"no answer within {timeout_seconds:.0f} s; the serving actor is overloaded or cannot start: "
                         "see the logs below /tmp/ray/session_latest/logs"
                     ) from exc
-                except RayActorError:
+                except RayActorError as exc:
+                    _raise_if_it_cannot_start(exc, "serving actor")
                     with self._counting:
                         self._num_retried += 1
             if len(answers) < len(prompts):
@@ -237,17 +246,17 @@ class Runtime:
 
     def worker_status(self) -> WorkerStatus:
         """What the update worker does now and has done since its process began; waits while it restarts."""
-        status: WorkerStatus = ray.get(self._worker.status.remote())
+        status: WorkerStatus = _reply(self._worker.status.remote(), "update worker")
         return status
 
     def serving_stats(self) -> ServerStats:
         """The serving actor's figures since its process began; waits while it restarts."""
-        stats: ServerStats = ray.get(self._serving.stats.remote())
+        stats: ServerStats = _reply(self._serving.stats.remote(), "serving actor")
         return stats
 
     def serving_pid(self) -> int:
         """The serving process, another one after every restart."""
-        pid: int = ray.get(self._serving.pid.remote())
+        pid: int = _reply(self._serving.pid.remote(), "serving actor")
         return pid
 
     def close(self) -> None:
@@ -264,6 +273,20 @@ class Runtime:
             if self._owns_ray:
                 self._owns_ray = False
                 ray.shutdown()
+
+
+def _reply(reference: Any, name: str) -> Any:  # noqa: ANN401 - whatever the actor's method returns
+    try:
+        return ray.get(reference)
+    except RayActorError as exc:
+        _raise_if_it_cannot_start(exc, name)
+        raise
+
+
+def _raise_if_it_cannot_start(error: RayActorError, name: str) -> None:
+    """An actor whose constructor failed does not come back by itself, and says why; one that was killed does."""
+    if error.actor_init_failed:
+        raise ServingUnavailable(f"the {name} cannot start again: {str(error).strip().splitlines()[-1]}") from error
 
 
 def _start_ray() -> bool:

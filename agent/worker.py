@@ -193,8 +193,7 @@ class UpdateWorker:
     def _num_waiting(self) -> int:
         """Pending experiences, and those that a dead worker's expired lease still holds: the next update frees them."""
         counts = self._log.count_by_state(self._lineage)
-        lease = self._log.updater_lease(self._lineage)
-        is_held = lease is not None and lease.expires_at > self._clock()
+        is_held = counts[ExperienceState.LEASED] > 0 and self._log.is_being_updated(self._lineage)
         return counts[ExperienceState.PENDING] + (0 if is_held else counts[ExperienceState.LEASED])
 
     def _update(self) -> UpdateOutcome:

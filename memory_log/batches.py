@@ -19,6 +19,11 @@ from memory_log.words import pieces
 ALONE_AFTER_ATTEMPTS = 2
 DEAD_AFTER_ATTEMPTS = 5
 
+# A lease that would last longer than any is granted, or whose batch was opened in what is now the future, was written
+# before the clock was set back: its end says nothing. Clocks of several machines may differ by the tolerance.
+MOST_LEASE_SECONDS = 3600.0
+CLOCK_TOLERANCE_SECONDS = 60.0
+
 lineages, batches, members = tables.lineages, tables.batches, tables.batch_members
 experiences, versions, targets = tables.experiences, tables.versions, tables.targets
 
@@ -61,16 +66,34 @@ def acquire(connection: Connection, lineage: str, owner: str, lease_seconds: flo
     """
     row = lock(connection, lineage)
     pauses.check(connection, lineage)
-    check_free(row, now)
+    check_free(connection, row, now)
     expel(connection, row)
     return _write_lease(connection, lineage, owner, row.fence + 1, lease_seconds, now)
 
 
-def check_free(row: Row[Any], now: datetime) -> None:
+def is_held(connection: Connection, row: Row[Any], now: datetime) -> bool:
+    """Whether an unexpired lease stands. One from before the clock was set back counts as expired.
+
+    Should its owner live after all, nothing breaks: its fence is older, so that it cannot commit.
+    """
+    if row.lease_owner is None or row.lease_expires_at <= now:
+        return False
+    opened_at = connection.execute(
+        select(batches.c.opened_at).where(
+            batches.c.lineage == row.name, batches.c.state == "open", batches.c.fence == row.fence
+        )
+    ).scalar()
+    tolerance = timedelta(seconds=CLOCK_TOLERANCE_SECONDS)
+    # An owner that lived on has renewed its lease by the new time, which ends it before its batch was opened.
+    is_from_before = opened_at is not None and now + tolerance < opened_at <= row.lease_expires_at
+    return not is_from_before and row.lease_expires_at <= now + timedelta(seconds=MOST_LEASE_SECONDS) + tolerance
+
+
+def check_free(connection: Connection, row: Row[Any], now: datetime) -> None:
     """Raises:
     LineageBusy: an unexpired lease stands.
     """
-    if row.lease_owner is not None and row.lease_expires_at > now:
+    if is_held(connection, row, now):
         seconds = math.ceil((row.lease_expires_at - now).total_seconds())
         raise LineageBusy(
             f"lineage {row.name!r} is being updated by {row.lease_owner!r}, whose lease ends in {seconds} s; "
@@ -94,8 +117,11 @@ def renew(connection: Connection, lease: UpdaterLease, lease_seconds: float, now
 def _write_lease(
     connection: Connection, lineage: str, owner: str, fence: int, lease_seconds: float, now: datetime
 ) -> UpdaterLease:
-    if not 0 < lease_seconds < 1e9 or not owner:
-        raise BadInput(f"got lease_seconds={lease_seconds}, owner={owner!r}; a lease needs a positive time and a name")
+    if not 0 < lease_seconds <= MOST_LEASE_SECONDS or not owner:
+        raise BadInput(
+            f"got lease_seconds={lease_seconds}, owner={owner!r}; a lease needs a positive time of at most "
+            f"{MOST_LEASE_SECONDS:.0f} s, and a name"
+        )
     lease = UpdaterLease(
         lineage=lineage, owner=owner, fence=fence, expires_at=now + timedelta(seconds=float(lease_seconds))
     )
@@ -319,6 +345,12 @@ def _reject_candidates(connection: Connection, batch_id: int, reason: str) -> No
         .where(versions.c.batch_id == batch_id, versions.c.state == VersionState.CANDIDATE.value)
         .values(state=VersionState.REJECTED.value, reason=reason)
     )
+
+
+def is_being_updated(connection: Connection, lineage: str, now: datetime) -> bool:
+    """Whether an unexpired lease stands on a lineage, which need not be there yet."""
+    row = connection.execute(select(lineages).where(lineages.c.name == lineage)).one_or_none()
+    return row is not None and is_held(connection, row, now)
 
 
 def current_lease(connection: Connection, lineage: str) -> UpdaterLease | None:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from memory_log.clock import Clock, utc_now
+from memory_log.disk import naming_a_full_disk
 from memory_log.errors import BadInput, DeltaCorrupt
 from memory_log.files import UNFINISHED, aside_of, digest, publish, sync
 from memory_log.records import DeltaRef
@@ -19,7 +20,7 @@ class BlobStore:
     """Files that appear whole or not at all, are never overwritten, and are checked before they are read.
 
     Args:
-        root: a folder of its own; made when missing. Nothing else may live in it, because clean-up removes strangers.
+        root: a folder of its own; made by the first `put`. Nothing else may live in it: clean-up removes strangers.
         clock: decides the age of a file in clean-up.
 
     Example: BlobStore(home / "blobs").put("default/3.safetensors", content)
@@ -28,7 +29,6 @@ class BlobStore:
     def __init__(self, root: Path, *, clock: Clock = utc_now) -> None:
         self.root = root
         self._clock = clock
-        root.mkdir(parents=True, exist_ok=True)
 
     def put(self, name: str, content: bytes | Writer) -> tuple[str, int]:
         """Store content under a new name; on return it is on disk. The same content again is fine.
@@ -42,18 +42,21 @@ class BlobStore:
 
         Raises:
             BadInput: the name leaves the root, or is taken by another content.
+            DiskFull: there is no room; nothing is left behind.
         """
         path = self._path(name)
         if path is None or path.name.startswith(".") or path.name.endswith(UNFINISHED):
             raise BadInput(f"{name!r} is not a name for a blob; use a relative path such as 'default/3.safetensors'")
-        self._make_folder(path.parent)
+        with naming_a_full_disk(self.root):
+            self._make_folder(path.parent)
         aside = aside_of(path)
         try:
-            if isinstance(content, bytes):
-                aside.write_bytes(content)
-            else:
-                content(aside)
-            sync(aside)
+            with naming_a_full_disk(self.root):
+                if isinstance(content, bytes):
+                    aside.write_bytes(content)
+                else:
+                    content(aside)
+                sync(aside)
             sha256, num_bytes = digest(aside)
             if not publish(aside, path) and digest(path) != (sha256, num_bytes):
                 raise BadInput(f"blob {name!r} exists with another content; use a new name")
@@ -82,6 +85,8 @@ class BlobStore:
     def remove_orphans(self, referenced: set[str], older_than_seconds: float) -> list[str]:
         """Delete files that no version refers to, and unfinished ones, once they are old. The names deleted.
 
+        A file from the future, written before the clock was set back, has no age; it is given one, counted from now.
+
         Args:
             referenced: from `MemoryLog.referenced_blobs()`, read before this call.
             older_than_seconds: longer than any update, so that files of a running one are spared.
@@ -89,7 +94,16 @@ class BlobStore:
         removed = self.orphans(referenced, older_than_seconds)
         for name in removed:
             (self.root / name).unlink(missing_ok=True)
+        self._date_back(referenced)
         return removed
+
+    def _date_back(self, referenced: set[str]) -> None:
+        """Give strangers from the future the present time: a clock that was set back would keep them for long."""
+        now = self._clock().timestamp()
+        for name, found in self._files():
+            if name not in referenced and found.st_mtime > now:
+                with suppress(FileNotFoundError):
+                    os.utime(self.root / name, (now, now))
 
     def orphans(self, referenced: set[str], older_than_seconds: float) -> list[str]:
         """The names that `remove_orphans` would delete now."""

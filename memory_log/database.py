@@ -12,7 +12,9 @@ from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from memory_log.errors import BadInput, SchemaTooNew
+from memory_log.disk import disk_full, says_full
+from memory_log.errors import BadInput, DiskFull, SchemaTooNew
+from memory_log.readonly import ReadonlyFile
 from memory_log.tables import MADE_SINCE, SCHEMA_VERSION, metadata, schema_version
 
 BUSY_SECONDS = 30
@@ -24,20 +26,36 @@ class Database:
 
     Args:
         url: `sqlite:///path` (parent folders are made) or `postgresql://...`.
+        is_readonly: a SQLite file that is only read, from a place that cannot be written.
 
     Raises:
+        DiskFull: there is no room for the file, or for the index of its WAL, which reading needs too.
         BadInput: another kind of URL, SQLite in memory (which other processes could not see), a file that is no
             database, a folder without rights, a server that does not answer.
         SchemaTooNew: a newer release made the tables.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, is_readonly: bool = False) -> None:
         parsed = _checked(url)
+        is_file = parsed.get_backend_name() == "sqlite"
+        self._place = str(parsed.database) if is_file else parsed.render_as_string(hide_password=True)
+        self._reader: ReadonlyFile | None = None
         try:
-            self._engine = _sqlite(parsed) if parsed.get_backend_name() == "sqlite" else _postgresql(parsed)
+            if is_readonly:
+                self._reader = ReadonlyFile(Path(str(parsed.database)))
+                self._engine = self._reader.engine()
+            else:
+                self._engine = _sqlite(parsed) if is_file else _postgresql(parsed)
             with _disposed_on_error(self._engine):
-                self._make_tables()
+                if self._reader is None:
+                    self._make_tables()
+                else:
+                    self._check_tables()
+        except DiskFull:
+            raise
         except (DBAPIError, sqlite3.Error, OSError) as exc:
+            if says_full(exc):
+                raise disk_full(self._place) from exc
             reason = str(getattr(exc, "orig", None) or exc).strip().split("\n")[0]
             raise BadInput(
                 f"cannot open the log at {parsed.render_as_string(hide_password=True)}: {reason}; "
@@ -47,17 +65,26 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """One consistent snapshot; nothing in it can block a writer."""
-        with self._engine.connect() as bare:
+        with self._naming_a_full_disk(), self._engine.connect() as bare:
             connection = bare
             if self._engine.dialect.name == "postgresql":
                 connection = bare.execution_options(isolation_level="REPEATABLE READ")
             with connection.begin():
                 yield connection
+        if self._reader is not None:
+            self._reader.check_unchanged()
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """One transaction: all of it is on disk when this returns, or none of it ever happened."""
-        with self._engine.connect() as bare:
+        """One transaction: all of it is on disk when this returns, or none of it ever happened.
+
+        Raises:
+            DiskFull: there is no room for it.
+            BadInput: the log is only read.
+        """
+        if self._reader is not None:
+            raise BadInput(f"the log at {self._place} cannot be written; give yourself the right to, or use another")
+        with self._naming_a_full_disk(), self._engine.connect() as bare:
             connection = bare.execution_options(is_write=True)
             with connection.begin():
                 yield connection
@@ -77,6 +104,25 @@ class Database:
         """Close the pooled connections; the object may not be used afterwards."""
         self._engine.dispose()
 
+    @contextmanager
+    def _naming_a_full_disk(self) -> Iterator[None]:
+        try:
+            yield
+        except DBAPIError as exc:
+            if says_full(exc):
+                raise disk_full(self._place) from exc
+            raise
+
+    def _check_tables(self) -> None:
+        with self.reading() as connection:
+            found = connection.execute(select(schema_version.c.version)).scalar_one()
+        if found < SCHEMA_VERSION:
+            raise BadInput(
+                f"the log at {self._place} has schema version {found}, this release reads {SCHEMA_VERSION}: open it "
+                "once where it can be written, which brings it up to date"
+            )
+        _check_not_newer(found)
+
     def _make_tables(self) -> None:
         with self.writing() as connection:
             if connection.dialect.name == "postgresql":
@@ -87,11 +133,15 @@ class Database:
                 connection.execute(insert(schema_version).values(id=1, version=SCHEMA_VERSION))
             found: int = connection.execute(select(schema_version.c.version)).scalar_one()
             _bring_up_to_date(connection, found)
-        if found > SCHEMA_VERSION:
-            raise SchemaTooNew(
-                f"the log has schema version {found}, this release reads up to {SCHEMA_VERSION}; "
-                "install the newer release that wrote it"
-            )
+        _check_not_newer(found)
+
+
+def _check_not_newer(found: int) -> None:
+    if found > SCHEMA_VERSION:
+        raise SchemaTooNew(
+            f"the log has schema version {found}, this release reads up to {SCHEMA_VERSION}; "
+            "install the newer release that wrote it"
+        )
 
 
 def _bring_up_to_date(connection: Connection, found: int) -> None:

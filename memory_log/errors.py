@@ -82,3 +82,15 @@ class UpdateRejected(SelfParamError, RuntimeError):
 
 class SchemaTooNew(SelfParamError, RuntimeError):
     """The log was written by a newer release; install that release to open it."""
+
+
+class OutOfMemory(SelfParamError, MemoryError):
+    """Memory is out; nothing was written."""
+
+
+class DiskFull(SelfParamError, OSError):
+    """The disk is full; nothing was written."""
+
+
+class LogChanged(SelfParamError, RuntimeError):
+    """The log was written by somebody else while it was read as immutable; do it again."""

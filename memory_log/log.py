@@ -34,14 +34,15 @@ class MemoryLog:
     Args:
         url: `sqlite:///path` for one machine, `postgresql://...` for many.
         clock: gives the current time in UTC.
+        is_readonly: a SQLite log that is only read, from a place that cannot be written.
 
     Example:
         with MemoryLog("sqlite:///home/log.db") as log:
             log.append(NewExperience(text="I put the red mug in the kitchen drawer."))
     """
 
-    def __init__(self, url: str, *, clock: Clock = utc_now) -> None:
-        self._database = Database(url)
+    def __init__(self, url: str, *, clock: Clock = utc_now, is_readonly: bool = False) -> None:
+        self._database = Database(url, is_readonly=is_readonly)
         self._clock = clock
 
     def close(self) -> None:
@@ -119,6 +120,10 @@ class MemoryLog:
         Raises:
             BaseModelChanged: it has another base model.
         """
+        with self._database.reading() as tx:
+            known = versions.known_head(tx, lineage, base_fingerprint)
+        if known is not None:
+            return known  # asking takes no write lock, and works where nothing can be written
         with self._database.writing() as tx:
             return versions.ensure_lineage(tx, lineage, base_fingerprint, self._clock())
 
@@ -178,6 +183,11 @@ class MemoryLog:
         """Raise `UpdatesPaused`, with who, when and why, if the lineage is paused."""
         with self._database.reading() as tx:
             pauses.check(tx, lineage)
+
+    def is_being_updated(self, lineage: str) -> bool:
+        """Whether an unexpired lease stands; one from before the clock was set back does not count."""
+        with self._database.reading() as tx:
+            return batches.is_being_updated(tx, lineage, self._clock())
 
     def open_batch(self, lease: UpdaterLease, *, limit: int) -> Batch:
         """Claim the oldest pending experiences as one stored batch on top of the head.

@@ -32,12 +32,7 @@ def ensure_lineage(connection: Connection, lineage: str, base_fingerprint: str, 
     row = {"name": lineage, "base_fingerprint": base_fingerprint, "head": 0}
     connection.execute(insert_for(lineages).values(row).on_conflict_do_nothing())
     locked = batches.lock(connection, lineage)
-    if locked.base_fingerprint != base_fingerprint:
-        raise BaseModelChanged(
-            f"lineage {lineage!r} was made with the base model {locked.base_fingerprint}, got {base_fingerprint}; "
-            "its deltas fit no other: use that model, or another lineage or home; a new home learns the experiences "
-            "anew with: selfparam --home NEW import HOME --relearn"
-        )
+    _check_base(locked, base_fingerprint)
     if connection.execute(select(versions.c.number).where(versions.c.lineage == lineage).limit(1)).first() is None:
         base = {"lineage": lineage, "number": 0, "state": VersionState.ADMITTED.value, "metrics": {}, "created_at": now}
         connection.execute(insert(versions).values(base))
@@ -48,6 +43,28 @@ def base_fingerprint(connection: Connection, lineage: str) -> str | None:
     """The fingerprint of the base model that the lineage was made with; None where there is no such lineage."""
     statement = select(lineages.c.base_fingerprint).where(lineages.c.name == lineage)
     return connection.execute(statement).scalar_one_or_none()
+
+
+def known_head(connection: Connection, lineage: str, base_fingerprint: str) -> Version | None:
+    """The head of a lineage that has this base model; None where there is no such lineage yet.
+
+    Raises:
+        BaseModelChanged: it was made with another base model.
+    """
+    row = connection.execute(select(lineages).where(lineages.c.name == lineage)).one_or_none()
+    if row is None:
+        return None
+    _check_base(row, base_fingerprint)
+    return find(connection, lineage, row.head)
+
+
+def _check_base(row: Row[Any], base_fingerprint: str) -> None:
+    if row.base_fingerprint != base_fingerprint:
+        raise BaseModelChanged(
+            f"lineage {row.name!r} was made with the base model {row.base_fingerprint}, got {base_fingerprint}; "
+            "its deltas fit no other: use that model, or another lineage or home; a new home learns the experiences "
+            "anew with: selfparam --home NEW import HOME --relearn"
+        )
 
 
 def find(connection: Connection, lineage: str, number: int) -> Version:
@@ -206,7 +223,7 @@ def rollback(connection: Connection, lineage: str, number: int, now: datetime) -
         LineageBusy: an update runs; it would land on another head than it started from.
     """
     row = batches.lock(connection, lineage)
-    batches.check_free(row, now)
+    batches.check_free(connection, row, now)
     goal = find(connection, lineage, number)
     _check_state(goal, VersionState.ADMITTED, "served")
     batches.expel(connection, row)

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 import torch
 from transformers import PreTrainedModel
 
+from updater.memory import in_pieces
 from updater.objective import sentence_means
 from updater.sequences import exact_completions
 from updater.settings import GateSettings
@@ -35,13 +36,17 @@ def sentence_fits(model: PreTrainedModel, targets: Sequence[TeacherTargets], pad
     """How well the model knows every sentence, in order."""
     fits = [SentenceFit(0.0, False)] * len(targets)
     order = sorted(range(len(targets)), key=lambda index: len(targets[index].sentence.prompt_ids))
-    for start in range(0, len(order), GATE_BATCH):
-        rows = order[start : start + GATE_BATCH]
+
+    def measured(rows: Sequence[int]) -> list[SentenceFit]:
         kl_BT, batch, logits_BTV = kl_per_position(model, [targets[row] for row in rows], pad_token_id)
         end_ids_B = torch.stack([targets[row].top_ids_TK[-1, 0] for row in rows])
         exact = exact_completions(logits_BTV, batch, end_ids_B).tolist()
-        for row, kl_nats, is_exact in zip(rows, sentence_means(kl_BT, batch.mask_BT).tolist(), exact, strict=True):
-            fits[row] = SentenceFit(kl_nats, is_exact)
+        means = sentence_means(kl_BT, batch.mask_BT).tolist()
+        return [SentenceFit(kl_nats, is_exact) for kl_nats, is_exact in zip(means, exact, strict=True)]
+
+    for rows, found in in_pieces(order, measured, most=GATE_BATCH, model=model, work="the gate"):
+        for row, fit in zip(rows, found, strict=True):
+            fits[row] = fit
     return fits
 
 
@@ -49,6 +54,9 @@ def exactness(model: PreTrainedModel, targets: Sequence[TeacherTargets], pad_tok
     """Share of sentences whose whole completion greedy decoding would give, and their mean KL in nats a token.
 
     Without sentences (1, 0): nothing was got wrong.
+
+    Raises:
+        OutOfMemory: not even one sentence fits into memory.
     """
     if not targets:
         return 1.0, 0.0

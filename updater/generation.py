@@ -11,6 +11,7 @@ import torch
 from transformers import GenerationConfig, PreTrainedModel
 
 from updater.dialogue import Dialogue, left_padded
+from updater.memory import in_pieces
 
 MAX_NEW_TOKENS: Final = 32
 BATCH: Final = 256
@@ -36,8 +37,11 @@ def generate_texts(
         model: any causal LM.
         dialogue: its way of speaking.
         prompts: token ids; lengths may differ.
-        temperature: 0 is greedy; above, samples with this seed.
+        temperature: 0 is greedy; above, samples with this seed; where memory is short, in smaller pieces and so others.
         max_new_tokens: where an answer is cut.
+
+    Raises:
+        OutOfMemory: not even one prompt fits into memory.
     """
     order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
     texts = [""] * len(prompts)
@@ -50,14 +54,17 @@ def generate_texts(
         eos_token_id=list(dialogue.eos_token_ids) or None,
         use_cache=True,
     )
+
+    def answered(rows: Sequence[int]) -> list[str]:
+        ids, mask = left_padded([prompts[row] for row in rows], dialogue.pad_token_id, model.device)
+        generate: Any = model.generate
+        out = generate(input_ids=ids, attention_mask=mask, generation_config=config)
+        return [dialogue.text(sequence) for sequence in out[:, ids.shape[1] :].tolist()]
+
     cuda = [model.device] if model.device.type == "cuda" else []
     with torch.random.fork_rng(devices=cuda), torch.inference_mode():
         torch.manual_seed(seed)
-        for start in range(0, len(order), BATCH):
-            rows = order[start : start + BATCH]
-            ids, mask = left_padded([prompts[row] for row in rows], dialogue.pad_token_id, model.device)
-            generate: Any = model.generate
-            out = generate(input_ids=ids, attention_mask=mask, generation_config=config)
-            for row, sequence in zip(rows, out[:, ids.shape[1] :].tolist(), strict=True):
-                texts[row] = dialogue.text(sequence)
+        for rows, found in in_pieces(order, answered, most=BATCH, model=model, work="writing and answering"):
+            for row, text in zip(rows, found, strict=True):
+                texts[row] = text
     return texts

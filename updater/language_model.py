@@ -6,31 +6,35 @@ serving.
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from torch import Tensor
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoModelForCausalLM, AutoTokenizer, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from memory_log.errors import NotAModel
 from updater.dialogue import Dialogue, PromptStyle
+from updater.identity import identity_of
+from updater.memory import naming_out_of_memory
 
 
 @dataclass(frozen=True)
 class LanguageModel:
     """A base model theta_0, ready to be asked.
 
-    `fingerprint` names the weights: the sha256 over every tensor's name, shape, dtype and bytes.
+    `fingerprint` names the weights: the sha256 over every tensor's name, shape, dtype and bytes. `identity` names what
+    else has to stay the same, part by part (`updater/identity.py`).
     """
 
     name: str
     model: PreTrainedModel
     dialogue: Dialogue
     fingerprint: str
+    identity: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def context_length(self) -> int | None:
@@ -66,6 +70,7 @@ def weights_hash(weights: Mapping[str, Tensor]) -> str:
     return hash_tensors(weights.items())
 
 
+@naming_out_of_memory("loading the model")
 def load_language_model(
     source: str | Path, *, device: str = "cpu", dtype: torch.dtype = torch.float32
 ) -> LanguageModel:
@@ -78,6 +83,7 @@ def load_language_model(
 
     Raises:
         NotAModel: nothing of the kind is there, with what was looked for and what to do.
+        OutOfMemory: the weights do not fit into memory.
     """
     folder = Path(source)
     looks_like_path = folder.is_absolute() or str(source).startswith((".", "~")) or folder.exists()
@@ -94,6 +100,7 @@ def load_language_model(
         loaded, info = load(
             str(source), dtype=dtype, use_safetensors=True, trust_remote_code=False, output_loading_info=True
         )
+        configuration, _ = PretrainedConfig.get_config_dict(str(source))
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, SafetensorError) as exc:
         problem = (str(exc).strip() or type(exc).__name__).splitlines()[0].rstrip(".")
         raise NotAModel(
@@ -113,8 +120,9 @@ def load_language_model(
     _check_causal(model, source)
     dialogue = Dialogue(tokenizer, PromptStyle.for_model(folder), more_eos_token_ids=_generation_ends(model))
     return LanguageModel(
-        name=str(source), model=model, dialogue=dialogue, fingerprint=weights_hash(weights_of(model))
-    )
+        name=str(source), model=model, dialogue=dialogue, fingerprint=weights_hash(weights_of(model)),
+        identity=identity_of(configuration, tokenizer, dialogue.style),
+    )  # fmt: skip
 
 
 def _generation_ends(model: PreTrainedModel) -> list[int]:

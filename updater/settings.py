@@ -73,7 +73,7 @@ class UpdateSettings(BaseModel):
         description="Training cools down and ends once the KL (nats a token), held-out and replayed, is below this.",
     )
     lease_seconds: float = Field(
-        default=120.0, gt=0, description="Life of the updater lease; renewed between the stages of an update."
+        default=120.0, gt=0, le=3600, description="Life of the updater lease; renewed between the stages of an update."
     )
     seed: int = Field(default=0, description="Seed of sampling, anchors, replay and training.")
 

@@ -15,6 +15,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from updater.memory import in_pieces
 from updater.objective import forward_kl, top_k_targets
 from updater.sequences import CompletionBatch, TokenizedSentence, collate, completion_logits
 
@@ -71,14 +72,20 @@ def compute_targets(
         contexts: for each sentence the token ids of the prompt *with* the experience; the same completion follows.
         k: kept tokens.
         pad_token_id: any valid id.
+
+    Raises:
+        OutOfMemory: not even one sentence fits into memory.
     """
     found: list[TeacherTargets | None] = [None] * len(sentences)
     order = sorted(range(len(sentences)), key=lambda index: len(contexts[index]))
-    for start in range(0, len(order), TEACHER_BATCH):
-        rows = order[start : start + TEACHER_BATCH]
+
+    def expected(rows: Sequence[int]) -> tuple[Tensor, Tensor]:
         with_context = [TokenizedSentence(tuple(contexts[row]), sentences[row].completion_ids) for row in rows]
         batch = collate(with_context, pad_token_id, teacher.device)
-        logprobs_BTK, ids_BTK = top_k_targets(completion_logits(teacher, batch), k)
+        return top_k_targets(completion_logits(teacher, batch), k)
+
+    pieces = in_pieces(order, expected, most=TEACHER_BATCH, model=teacher, work="teacher targets")
+    for rows, (logprobs_BTK, ids_BTK) in pieces:
         for place, row in enumerate(rows):
             length = len(sentences[row].completion_ids)
             found[row] = TeacherTargets(
@@ -119,10 +126,13 @@ def sentence_kl(model: PreTrainedModel, targets: Sequence[TeacherTargets], pad_t
     """Every sentence's mean KL in nats a token against its targets, in order."""
     values = [0.0] * len(targets)
     order = sorted(range(len(targets)), key=lambda index: len(targets[index].sentence.prompt_ids))
-    for start in range(0, len(order), TEACHER_BATCH):
-        rows = order[start : start + TEACHER_BATCH]
+
+    def means(rows: Sequence[int]) -> list[float]:
         kl_BT, batch, _ = kl_per_position(model, [targets[row] for row in rows], pad_token_id)
-        means = torch.where(batch.mask_BT, kl_BT, 0.0).sum(-1) / batch.mask_BT.sum(-1)
-        for row, mean in zip(rows, means.tolist(), strict=True):
+        means_B = torch.where(batch.mask_BT, kl_BT, 0.0).sum(-1) / batch.mask_BT.sum(-1)
+        return list(means_B.tolist())
+
+    for rows, found in in_pieces(order, means, most=TEACHER_BATCH, model=model, work="measuring sentences"):
+        for row, mean in zip(rows, found, strict=True):
             values[row] = mean
     return values

@@ -1,16 +1,15 @@
 """Training one update: LoRA on theta_n against stored teacher targets.
 
-Knows: the three terms of the objective, minibatches, the optimisation, when to stop. Refuses to know: where targets
-come from, the log.
+Knows: minibatches, the optimisation, when to stop. Refuses to know: the objective's gradients (`gradients.py`), where
+targets come from, the log.
 """
 
 import copy
 import functools
+import itertools
 import random
 import warnings
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import torch
@@ -21,9 +20,10 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from updater.delta import LowRank
-from updater.objective import sentence_means
+from updater.gradients import accumulate_gradients, mean_kl, mean_or_zero, weighted_sentences
+from updater.memory import halving
 from updater.settings import UpdateSettings
-from updater.targets import TeacherTargets, kl_per_position
+from updater.targets import TeacherTargets
 
 CHECK_EVERY: Final = 13
 WARMUP_STEPS: Final = 4
@@ -139,37 +139,6 @@ def learned_factors(student: Any) -> dict[str, LowRank]:  # noqa: ANN401
     return factors
 
 
-def kl_of_each(model: Any, sentences: Sequence[TeacherTargets], pad_token_id: int) -> torch.Tensor:  # noqa: ANN401
-    """Every sentence's mean KL in nats a token, with gradient: [B]. Empty without sentences."""
-    if not sentences:
-        return torch.zeros(0, device=model.device)
-    kl_BT, batch, _ = kl_per_position(model, sentences, pad_token_id)
-    return sentence_means(kl_BT, batch.mask_BT)
-
-
-def mean_or_zero(kl_B: torch.Tensor) -> torch.Tensor:
-    """The mean over sentences; zero where there are none, such as replay in a first update."""
-    return kl_B.mean() if len(kl_B) else kl_B.sum()
-
-
-def autocast(device: torch.device) -> AbstractContextManager[object]:
-    """bfloat16 matrix products for the student's training passes where the processor has units for them; float32
-    elsewhere.
-
-    Only the path to the factors is rounded: teacher targets, fold and gate stay in the base's own type.
-    """
-    is_fast = device.type == "cuda" or "amx_bf16" in cpu_flags()
-    return torch.autocast(device.type, dtype=torch.bfloat16) if is_fast else nullcontext()
-
-
-@functools.cache
-def cpu_flags() -> frozenset[str]:
-    """The processor's feature flags; empty where the system does not list them."""
-    listing = Path("/proc/cpuinfo")
-    lines = listing.read_text().splitlines() if listing.is_file() else []
-    return frozenset(next((line.split(":", 1)[1] for line in lines if line.startswith("flags")), "").split())
-
-
 def rate_at(step: int, share_done: float, settings: UpdateSettings) -> float:
     """Warm-up, then linear to a tenth at the end."""
     return settings.learning_rate * min((step + 1) / WARMUP_STEPS, 1.0 - 0.9 * share_done)
@@ -195,6 +164,9 @@ def train(
         seed: of the factors' initialisation and of the minibatches.
         pad_token_id: any valid id.
         progress: called with (steps done, most steps).
+
+    Raises:
+        OutOfMemory: not even one sentence at a time fits into memory.
     """
     rng = random.Random(seed)
     # Only the factors' start uses torch's own chance; the caller's stream goes on as if it had not.
@@ -223,29 +195,26 @@ def train(
             group["lr"] = rate_at(step, share_done, settings) * group["rate_ratio"]
         minibatches = [sampler.take() for sampler in samplers]
         read = reading.take() if step % READING_EVERY == 0 else []
-        with autocast(theta_n.device):
-            # One pass for all short prompts; those with notes to read are longer and go alone, several at a time.
-            together = kl_of_each(student, [sentence for part in minibatches for sentence in part], pad_token_id)
-            reading_kl = kl_of_each(student, read, pad_token_id)
-        parts = torch.split(together, [len(part) for part in minibatches])
-        about_kl, replay_kl, anchor_kl = torch.cat(parts[:2]), torch.cat(parts[2:4]), torch.cat((parts[4], reading_kl))
-        loss = mean_or_zero(about_kl) + settings.replay_weight * mean_or_zero(replay_kl)
-        loss = loss + settings.anchor_weight * mean_or_zero(anchor_kl)
-        loss.backward()  # type: ignore[no-untyped-call]
+        weighted = weighted_sentences(minibatches, read, settings)
+        kl_nats = halving(
+            functools.partial(accumulate_gradients, student, weighted, pad_token_id),
+            most=len(weighted), model=theta_n, work="training",
+        )  # fmt: skip
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        for sampler, kl_B in zip(samplers, parts, strict=True):
-            sampler.note(kl_B.tolist())
-        if read:
-            reading.note(reading_kl.tolist())
+        rest = iter(kl_nats)
+        for sampler, minibatch in zip([*samplers, reading], [*minibatches, read], strict=True):
+            if minibatch:
+                sampler.note(list(itertools.islice(rest, len(minibatch))))
         share_done += (1.0 - share_done) / (last_step - step)
         step += 1
         progress(step, last_step)
         if step % CHECK_EVERY == 0 or step == last_step:
-            with torch.inference_mode(), autocast(theta_n.device):
-                held_out_kl = float(mean_or_zero(kl_of_each(student, sentences.held_out, pad_token_id)))
-            furthest_kl = max(held_out_kl, float(mean_or_zero(replay_kl.detach())))
+            held_out_kl = mean_kl(student, sentences.held_out, pad_token_id, model=theta_n)
+            about_end = sum(len(part) for part in minibatches[:2])
+            replayed_kl = kl_nats[about_end : about_end + sum(len(part) for part in minibatches[2:4])]
+            furthest_kl = max(held_out_kl, mean_or_zero(replayed_kl))
             if sentences.held_out and furthest_kl < settings.stop_kl_nats:
                 # Not at once: at a high learning rate the weights are still far off on what was learned earlier.
                 last_step = min(last_step, step + COOL_DOWN_STEPS)

@@ -27,6 +27,7 @@ from updater.fold import VersionWeights, add_delta, load_weights
 from updater.gate import exactness, verdict
 from updater.language_model import LanguageModel, weights_hash
 from updater.material import Material, MaterialMaker, Prepared, as_plan, as_records
+from updater.memory import naming_out_of_memory
 from updater.plan import UpdatePlan
 from updater.report import NOT_FINITE, Progress, UpdateReport, silent
 from updater.settings import GateSettings, UpdateSettings
@@ -81,12 +82,14 @@ class Updater:
             LineageBusy: another updater holds the lease.
             UpdatesPaused: the lineage is paused.
             FilterFailed: the filter raised; everything waits.
+            OutOfMemory: not even one sentence at a time fits; the experiences wait.
         """
         self.log.ensure_lineage(lineage, base_fingerprint=self.base.fingerprint)
         lease = self.log.acquire_updater_lease(lineage, owner=self.owner, lease_seconds=self.settings.lease_seconds)
         try:
-            batch = self.log.open_batch(lease, limit=limit)
-            return self._learn_or_split(lease, batch, progress)
+            with naming_out_of_memory("the update"):
+                batch = self.log.open_batch(lease, limit=limit)
+                return self._learn_or_split(lease, batch, progress)
         finally:
             # Also on Ctrl-C and errors: what is still leased becomes pending again, an open batch is abandoned.
             self.log.release_updater_lease(lease)

@@ -1,6 +1,8 @@
 """The runtime on a local Ray: what is appended is learned and served without further calls, also after kills."""
 
+import json
 import os
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -9,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from agent.home import Home
-from agent.runtime import HomeParts, HomeWeights, Runtime
-from memory_log.errors import BadInput, UnknownVersion
+from agent.runtime import HomeParts, HomeWeights, Runtime, _base_model
+from agent.seed_model import WEIGHTS_FOLDER
+from memory_log.errors import BadInput, BaseModelChanged, UnknownVersion
 from memory_log.log import MemoryLog
 from memory_log.records import ExperienceState, NewExperience
 from updater.filters import redact_personal
@@ -99,6 +102,19 @@ def test_what_is_told_is_learned_and_served_though_both_processes_are_killed(hom
 def test_a_gpu_that_is_not_there_is_refused(home: Home) -> None:
     with pytest.raises(BadInput, match="no GPU"):
         Runtime(home, device="cuda")
+
+
+def test_a_process_that_starts_when_the_models_files_have_changed_is_refused(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(WEIGHTS_FOLDER, tmp_path / "model"))
+    parts = HomeParts(Home.open(tmp_path / "home", model=str(folder)), "default", "cpu")
+    assert parts.served_model().model is parts.base.model
+    style = json.loads((folder / "selfparam.json").read_text())
+    (folder / "selfparam.json").write_text(json.dumps(style | {"with_notes": "Read this."}))
+    _base_model.cache_clear()  # as in a new process
+    with pytest.raises(BaseModelChanged, match="prompt style"):
+        parts.served_model()
+    with pytest.raises(BaseModelChanged, match="prompt style"):
+        parts.updater("worker")
 
 
 def test_the_weights_source_folds_what_the_log_names(home: Home, log: MemoryLog) -> None:

@@ -11,9 +11,10 @@ import pytest
 
 from agent.home import Home
 from agent.memory import AgentMemory
-from memory_log.errors import LeaseLost, LineageBusy
+from memory_log.errors import DiskFull, LeaseLost, LineageBusy
 from memory_log.records import ExperienceState, VersionState
 from tests.model_fixtures import LEARNER
+from tests.rights import files_no_larger_than
 from updater.settings import GateSettings, UpdateSettings
 
 pytestmark = pytest.mark.skipif(
@@ -129,6 +130,21 @@ def test_forgetting_in_the_middle_of_an_update_ends_it_and_spares_the_others(mem
     with pytest.raises(LeaseLost, match="forgotten"):
         memory.update(progress=stop_at("training", 1, lambda: bool(memory.log.forget(mug.id))))
     assert_untouched(memory, num_pending=1)
+
+
+def test_an_update_that_finds_no_room_for_its_delta_leaves_all_as_it_was(home: Path) -> None:
+    wide = SHORT.model_copy(update={"rank": 32})
+    with contextlib.ExitStack() as limit, told(home, wide, MUG, MIRA) as memory:
+
+        def fill_the_disk() -> None:
+            largest = max(path.stat().st_size for path in home.iterdir() if path.is_file())
+            limit.enter_context(files_no_larger_than(largest + 300_000))
+
+        with pytest.raises(DiskFull, match="free some room"):
+            memory.update(progress=stop_at("gate", 0, fill_the_disk))
+        assert_untouched(memory)
+        assert [one.attempts for one in memory.log.experiences("default")] == [0, 0]
+        assert [path for path in (home / "blobs").rglob("*") if path.is_file()] == []
 
 
 UPDATER = """

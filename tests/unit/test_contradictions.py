@@ -17,7 +17,7 @@ QUESTIONS = [
     Sentence(2, "question", (MIRA,), "Where is Mira?", "mira is in the garden", "mira"),
 ]
 OTHERS = [
-    Anchor(("The old lamp stands in the attic chest.",), "Where is the old lamp?", "the old lamp is in the attic chest"),
+    Anchor(("The old lamp is in the attic chest.",), "Where is the old lamp?", "the old lamp is in the attic chest"),
     Anchor(("Tomas is in the cellar.",), "Where is Tomas?", "tomas is in the cellar"),
     Anchor(("The old lamp belongs to Tomas.",), "Who owns the old lamp?", "the old lamp belongs to tomas"),
 ]

@@ -1,0 +1,143 @@
+"""The gradients of one training step, in as many pieces as memory needs.
+
+Knows: the three terms of the objective as one weighted sum over sentences, and the student's passes. Refuses to know:
+which sentences are drawn, the optimiser.
+
+Shapes: B = sentences, T = completion positions.
+"""
+
+import functools
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from updater.memory import in_pieces
+from updater.objective import sentence_means
+from updater.settings import UpdateSettings
+from updater.targets import TeacherTargets, kl_per_position
+
+
+def kl_of_each(model: Any, sentences: Sequence[TeacherTargets], pad_token_id: int) -> torch.Tensor:  # noqa: ANN401
+    """Every sentence's mean KL in nats a token, with gradient: [B]. Empty without sentences."""
+    if not sentences:
+        return torch.zeros(0, device=model.device)
+    kl_BT, batch, _ = kl_per_position(model, sentences, pad_token_id)
+    return sentence_means(kl_BT, batch.mask_BT)
+
+
+def mean_or_zero(kl_nats: Sequence[float]) -> float:
+    """The mean over sentences; zero where there are none, such as replay in a first update."""
+    return sum(kl_nats) / len(kl_nats) if kl_nats else 0.0
+
+
+def autocast(device: torch.device) -> AbstractContextManager[object]:
+    """bfloat16 matrix products for the student's training passes where the processor has units for them; float32
+    elsewhere.
+
+    Only the path to the factors is rounded: teacher targets, fold and gate stay in the base's own type.
+    """
+    is_fast = device.type == "cuda" or "amx_bf16" in cpu_flags()
+    return torch.autocast(device.type, dtype=torch.bfloat16) if is_fast else nullcontext()
+
+
+@functools.cache
+def cpu_flags() -> frozenset[str]:
+    """The processor's feature flags; empty where the system does not list them."""
+    listing = Path("/proc/cpuinfo")
+    lines = listing.read_text().splitlines() if listing.is_file() else []
+    return frozenset(next((line.split(":", 1)[1] for line in lines if line.startswith("flags")), "").split())
+
+
+def mean_kl(student: Any, sentences: Sequence[TeacherTargets], pad_token_id: int, *, model: nn.Module) -> float:  # noqa: ANN401
+    """The student's mean KL in nats a token over sentences that are only watched; `model` is what it was made from."""
+
+    @torch.inference_mode()
+    def watched(piece: Sequence[TeacherTargets]) -> list[float]:
+        with autocast(student.device):
+            return list(kl_of_each(student, piece, pad_token_id).tolist())
+
+    pieces = in_pieces(sentences, watched, most=max(1, len(sentences)), model=model, work="training")
+    return mean_or_zero([kl for _, found in pieces for kl in found])
+
+
+class WeightedSentence(NamedTuple):
+    """A sentence of a minibatch, its factor in the loss, and whether it has notes to read."""
+
+    target: TeacherTargets
+    weight: float
+    has_notes: bool
+
+
+def weighted_sentences(
+    minibatches: Sequence[Sequence[TeacherTargets]], read: Sequence[TeacherTargets], settings: UpdateSettings
+) -> list[WeightedSentence]:
+    """The sentences of one step, such that the objective is the sum of weight times KL over them.
+
+    Args:
+        minibatches: questions and near misses about the batch, the same two replayed, anchors.
+        read: anchors with notes; one mean with the other anchors.
+        settings: the weights of replay and anchors.
+    """
+    terms = [
+        (minibatches[:2], 1.0, False), (minibatches[2:4], settings.replay_weight, False),
+        (minibatches[4:], settings.anchor_weight, False), ([read], settings.anchor_weight, True),
+    ]  # fmt: skip
+    num_anchors = sum(map(len, minibatches[4:])) + len(read)
+    nums = [sum(map(len, minibatches[:2])), sum(map(len, minibatches[2:4])), num_anchors, num_anchors]
+    return [
+        WeightedSentence(target, weight / num, has_notes)
+        for (parts, weight, has_notes), num in zip(terms, nums, strict=True)
+        for part in parts
+        for target in part
+    ]
+
+
+def accumulate_gradients(
+    student: Any,  # noqa: ANN401
+    sentences: Sequence[WeightedSentence],
+    pad_token_id: int,
+    size: int,
+) -> list[float]:
+    """Leave the gradients of sum(weight * KL) over the sentences in the student; their KLs in nats a token.
+
+    The weights are those of the whole minibatch, so that pieces of any size give the same gradients up to rounding.
+
+    Args:
+        student: trains; gradients of an attempt that failed are dropped first.
+        sentences: those with notes last.
+        pad_token_id: any valid id.
+        size: sentences whose activations are held at once.
+    """
+    student.zero_grad(set_to_none=True)
+    kl_nats: list[float] = []
+    with freeing_a_failed_pass():
+        for start in range(0, len(sentences), size):
+            piece = sentences[start : start + size]
+            with autocast(student.device):
+                # One pass for all short prompts; those with notes to read are longer and go alone, several at a time.
+                short_kl = kl_of_each(student, [s.target for s in piece if not s.has_notes], pad_token_id)
+                reading_kl = kl_of_each(student, [s.target for s in piece if s.has_notes], pad_token_id)
+            kl_B = torch.cat((short_kl, reading_kl))
+            weights_B = torch.tensor([s.weight for s in piece], device=kl_B.device)
+            (kl_B * weights_B).sum().backward()  # type: ignore[no-untyped-call]
+            kl_nats += kl_B.tolist()
+    return kl_nats
+
+
+@contextmanager
+def freeing_a_failed_pass() -> Iterator[None]:
+    """After a backward pass that ran out of memory, free what it held.
+
+    On CPUs autograd leaves the steps that it did not come to in the thread's queue, with every tensor saved for them,
+    and takes the newest first. A pass through something older goes past all of them, and drops them.
+    """
+    older = torch.zeros((), requires_grad=True) * 1.0
+    try:
+        yield
+    except (MemoryError, RuntimeError):
+        older.backward()  # type: ignore[no-untyped-call]
+        raise
