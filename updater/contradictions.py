@@ -15,7 +15,7 @@ from typing import Final
 from updater.anchors import Anchor
 from updater.sentences import COMMON_WORDS, Sentence, words_of
 
-MOST_PER_EXPERIENCE: Final = 2
+MOST_PER_EXPERIENCE: Final = 4
 
 
 def contradictions(questions: Sequence[Sentence], others: Sequence[Anchor], rng: random.Random) -> list[Anchor]:
@@ -47,7 +47,8 @@ def contradictions(questions: Sequence[Sentence], others: Sequence[Anchor], rng:
         notes = tuple(_exchange(note, exchanged) for note in sentence.notes)
         if notes != sentence.notes:
             counts[sentence.experience_id] = counts.get(sentence.experience_id, 0) + 1
-            found.append(Anchor(notes, sentence.prompt, _exchange(sentence.completion, exchanged)))
+            said = _exchange(sentence.completion, exchanged)
+            found.append(Anchor(notes, sentence.prompt, said, tuple(sentence.subject.split())))
     return found
 
 

@@ -185,7 +185,7 @@ class MaterialMaker:
             about=[(sentence, target) for sentence, target in informative if sentence in still_true],
             anchors=self._anchor_targets([anchor for anchor in anchors if not anchor.notes]),
             reading_anchors=self._anchor_targets(reading),
-            contradictions=self._anchor_targets(self._read_as_told(contradictions(questions, reading, rng))),
+            contradictions=self._contradictions(questions, reading, rng),
             replay_questions=self._replayed([t for t in replay if t.kind != "near_miss"], rng),
             replay_near_misses=self._replayed([t for t in replay if t.kind == "near_miss"], rng),
             watched_replay=[TeacherTargets.from_bytes(t.payload) for t in watched if t.id not in superseded],
@@ -225,12 +225,20 @@ class MaterialMaker:
     def _is_known(self, lineage: str, words: Sequence[str]) -> bool:
         return bool(words) and bool(self._log.experiences_mentioning(lineage, words, limit=1))
 
-    def _read_as_told(self, asked: Sequence[Anchor]) -> list[Anchor]:
-        """Those that theta_0 reads as they are meant."""
+    def _contradictions(
+        self, questions: Sequence[Sentence], reading: Sequence[Anchor], rng: random.Random
+    ) -> list[TeacherTargets]:
+        """Those that theta_0 reads as they are meant, each once more behind a thinned question."""
         dialogue = self._base.dialogue
+        asked = contradictions(questions, reading, rng)
         prompts = [dialogue.prompt_ids(anchor.prompt, anchor.notes) for anchor in asked]
         answers = generate_texts(self._base.model, dialogue, prompts) if prompts else []
-        return [anchor for anchor, answer in zip(asked, answers, strict=True) if answer == anchor.completion]
+        read = [anchor for anchor, answer in zip(asked, answers, strict=True) if answer == anchor.completion]
+        targets = self._anchor_targets(read)
+        return targets + [
+            self.thinned_target(target, anchor.prompt, " ".join(anchor.words), rng, anchor.notes)
+            for target, anchor in zip(targets, read, strict=True)
+        ]
 
     def _anchor_targets(self, anchors: Sequence[Anchor]) -> list[TeacherTargets]:
         dialogue = self._base.dialogue
@@ -256,9 +264,11 @@ class MaterialMaker:
             for target in [TeacherTargets.from_bytes(found.payload)]
         ]
 
-    def thinned_target(self, target: TeacherTargets, prompt: str, subject: str, rng: random.Random) -> TeacherTargets:
+    def thinned_target(
+        self, target: TeacherTargets, prompt: str, subject: str, rng: random.Random, notes: Sequence[str] = ()
+    ) -> TeacherTargets:
         """The same targets behind a thinned prompt."""
-        prompt_ids = tuple(self._base.dialogue.prompt_ids(thinned(prompt, subject, rng)))
+        prompt_ids = tuple(self._base.dialogue.prompt_ids(thinned(prompt, subject, rng), notes))
         return replace(target, sentence=target.sentence._replace(prompt_ids=prompt_ids))
 
 

@@ -39,11 +39,11 @@ def test_the_value_is_what_an_answer_adds_to_its_question(prompt: str, completio
 def test_note_and_answer_change_in_the_same_words_and_the_question_stays() -> None:
     found = contradictions(QUESTIONS, OTHERS, random.Random(0))
     about_mug = [one for one in found if "mug" in one.prompt]
-    assert len(about_mug) == MOST_PER_EXPERIENCE and len(found) == MOST_PER_EXPERIENCE + 1
+    assert len(about_mug) == 3 and len(found) == 4
     assert {one.notes for one in about_mug} == {("I put the red mug in the attic chest.",)}
     assert {one.completion for one in about_mug} == {"the red mug is in the attic chest"}
     mira = next(one for one in found if "Mira" in one.prompt)
-    assert mira == Anchor(("I met Mira in the cellar.",), "Where is Mira?", "mira is in the cellar")
+    assert mira == Anchor(("I met Mira in the cellar.",), "Where is Mira?", "mira is in the cellar", ("mira",))
 
 
 def test_without_another_value_of_the_same_form_there_is_no_contradiction() -> None:
@@ -59,3 +59,8 @@ def test_parts_of_other_words_are_left_alone() -> None:
     assert contradictions([asked], OTHERS, random.Random(0))[0].notes == (
         "The cellar key is in the cellar, near the gardener.",
     )
+
+
+def test_an_experience_gives_no_more_than_its_share() -> None:
+    many = [QUESTIONS[0]._replace(prompt=f"Where is the red mug, {n}?") for n in range(MOST_PER_EXPERIENCE + 3)]
+    assert len(contradictions(many, OTHERS, random.Random(0))) == MOST_PER_EXPERIENCE

@@ -45,7 +45,8 @@ def sentences(model: PreTrainedModel | None = None) -> TrainingSet:
         near_misses=about[2:3],
         held_out=about[3:],
         anchors=unmoved[:2],
-        reading_anchors=unmoved[2:],
+        reading_anchors=unmoved[2:3],
+        contradictions=unmoved[3:],
         replay_questions=[],
         replay_near_misses=[],
     )
@@ -169,7 +170,7 @@ def test_without_held_out_sentences_it_goes_to_the_end() -> None:
 
 
 def test_a_first_update_without_anchors_and_replay_trains_on_the_batch_alone() -> None:
-    material = sentences()._replace(anchors=[], reading_anchors=[], replay_questions=[], replay_near_misses=[])
+    material = sentences()._replace(anchors=[], reading_anchors=[], contradictions=[], replay_questions=[], replay_near_misses=[])
     result = trained(material=material)
     assert any(factor.B.abs().max() > 0 for factor in result.factors.values())
 
