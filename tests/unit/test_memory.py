@@ -165,8 +165,9 @@ def test_the_weighted_sum_over_a_step_is_the_objective() -> None:
     weights = UpdateSettings(replay_weight=3.0, anchor_weight=0.5)
     made = sentences()
     minibatches = [made.questions, made.near_misses, made.held_out, [], made.anchors]
-    weighted = weighted_sentences(minibatches, [made.reading_anchors, made.contradictions], weights)
-    assert [s.target for s in weighted] == [t for part in [*minibatches, made.reading_anchors, made.contradictions] for t in part]
+    read = [made.reading_anchors, made.contradictions]
+    weighted = weighted_sentences(minibatches, read, weights)
+    assert [s.target for s in weighted] == [t for part in [*minibatches, *read] for t in part]
     assert [s.weight for s in weighted] == pytest.approx([1 / 3] * 3 + [3.0] + [0.5 / 4] * 4)
     assert [s.has_notes for s in weighted] == [False] * 6 + [True] * 2
 

@@ -170,7 +170,7 @@ def test_without_held_out_sentences_it_goes_to_the_end() -> None:
 
 
 def test_a_first_update_without_anchors_and_replay_trains_on_the_batch_alone() -> None:
-    material = sentences()._replace(anchors=[], reading_anchors=[], contradictions=[], replay_questions=[], replay_near_misses=[])
+    material = sentences()._replace(anchors=[], reading_anchors=[], contradictions=[])
     result = trained(material=material)
     assert any(factor.B.abs().max() > 0 for factor in result.factors.values())
 
