@@ -33,6 +33,7 @@ CONFIG_SCHEMA_VERSION: Final = 2
 CONFIG_FILE: Final = "config.json"
 LOG_FILE: Final = "log.sqlite3"
 BLOBS_FOLDER: Final = "blobs"
+BASES_FOLDER: Final = "bases"
 
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
 Opened = TypeVar("Opened")

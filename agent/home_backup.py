@@ -1,7 +1,7 @@
 """Back-up of a home that is in use, and restoring one: a tar file in which every member has a checksum.
 
-Knows the archive's layout: `manifest.json`, `config.json`, `log.sqlite3`, `blobs/...`. Refuses to know what the log and
-the deltas mean, and the base model, which is not in the archive.
+Knows the archive's layout: `manifest.json`, `config.json`, `log.sqlite3`, `bases/...`, `blobs/...`. Refuses to know
+what the log and the deltas mean, and the base model, which is not in the archive.
 
 The log is copied first and the deltas that this copy names afterwards: deltas never change and are never removed while
 an admitted version names them, so what the copy names is there, whatever happens meanwhile.
@@ -9,6 +9,7 @@ an admitted version names them, so what the copy names is there, whatever happen
 
 import io
 import json
+import re
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ from typing import IO, Final
 
 from pydantic import AwareDatetime, ValidationError
 
-from agent.home import BLOBS_FOLDER, CONFIG_FILE, LOG_FILE, Home, HomeConfig, read_config
+from agent.home import BASES_FOLDER, BLOBS_FOLDER, CONFIG_FILE, LOG_FILE, Home, HomeConfig, read_config
 from memory_log.backup import LogContents, copy_log, examine_log
 from memory_log.blobs import BlobStore
 from memory_log.clock import Clock, utc_now
@@ -27,6 +28,7 @@ from memory_log.files import READ_BYTES, aside_of, digest, new_folder, publish, 
 from memory_log.records import DeltaRef, Record
 
 BACKUP_SCHEMA_VERSION: Final = 1
+_BASE: Final = re.compile(rf"{BASES_FOLDER}/\w[\w.-]*\.json")
 MANIFEST: Final = "manifest.json"
 MAX_MANIFEST_BYTES: Final = 1 << 26
 
@@ -81,6 +83,8 @@ def write_backup(home: Home, file: Path, *, progress: Progress, clock: Clock = u
         copy_log(home.path / LOG_FILE, log_copy, lambda done, total: progress("copying the log", done, total))
         contents = examine_log(log_copy)
         paths = {CONFIG_FILE: home.path / CONFIG_FILE, LOG_FILE: log_copy}
+        for base in sorted((home.path / BASES_FOLDER).glob("*.json")):
+            paths[f"{BASES_FOLDER}/{base.name}"] = base
         blobs = home.blob_store()
         for number, delta in enumerate(contents.deltas, 1):
             paths[f"{BLOBS_FOLDER}/{delta.path}"] = blobs.path_verified(delta)
@@ -237,14 +241,16 @@ def _extract_members(
 
 
 def _extract(file: Path, source: IO[bytes], member: BackupMember, folder: Path) -> None:
-    if member.name in (CONFIG_FILE, LOG_FILE):
-        _write(source, folder / member.name)
-        found = digest(folder / member.name)
+    if member.name in (CONFIG_FILE, LOG_FILE) or _BASE.fullmatch(member.name):
+        path = folder / member.name
+        path.parent.mkdir(exist_ok=True)
+        _write(source, path)
+        found = digest(path)
     else:
         blob = member.name.removeprefix(f"{BLOBS_FOLDER}/")
         try:
             if blob == member.name:
-                raise BadInput("it is neither config, log nor a delta")
+                raise BadInput("it is neither config, log, base record nor a delta")
             found = BlobStore(folder / BLOBS_FOLDER).put(blob, lambda path: _write(source, path))
         except BadInput as exc:
             raise BackupCorrupt(f"{file} holds a file that has no place in a home: {member.name!r}") from exc

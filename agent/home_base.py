@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
-from agent.home import write_once
+from agent.home import BASES_FOLDER, write_once
 from memory_log.errors import BadInput, BaseModelChanged
 from memory_log.records import Record
 
@@ -43,7 +43,7 @@ def check_base(home: Path, lineage: str, source: str, parts: Mapping[str, str]) 
         BadInput: what was kept cannot be read.
         DiskFull: there is no room for it.
     """
-    path = home / "bases" / f"{lineage}.json"
+    path = home / BASES_FOLDER / f"{lineage}.json"
     if not path.exists():
         if not os.access(home, os.W_OK):
             return

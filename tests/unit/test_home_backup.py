@@ -15,7 +15,8 @@ import pytest
 
 from agent.home import Home
 from agent.home_backup import restore_backup, write_backup
-from memory_log.errors import BackupCorrupt, BadInput, DeltaCorrupt, SchemaTooNew, SelfParamError
+from agent.home_base import check_base
+from memory_log.errors import BackupCorrupt, BadInput, BaseModelChanged, DeltaCorrupt, SchemaTooNew, SelfParamError
 from tests.home_fixtures import learned_home, nothing, texts
 
 Members = dict[str, bytes]
@@ -135,6 +136,16 @@ def test_a_home_that_was_never_told_anything_can_be_backed_up(tmp_path: Path) ->
     write_backup(Home.open(tmp_path / "home"), tmp_path / "one.tar", progress=nothing)
     restore_backup(tmp_path / "one.tar", tmp_path / "again", progress=nothing)
     assert texts(Home.open(tmp_path / "again", create=False)) == []
+
+
+def test_what_the_base_model_was_goes_along(tmp_path: Path) -> None:
+    home = learned_home(tmp_path / "home")
+    check_base(home.path, "default", "a-model", {"tokenizer": "1f0c"})
+    write_backup(home, tmp_path / "b.tar", progress=nothing)
+    restore_backup(tmp_path / "b.tar", tmp_path / "again", progress=nothing)
+    check_base(tmp_path / "again", "default", "a-model", {"tokenizer": "1f0c"})
+    with pytest.raises(BaseModelChanged, match="tokenizer"):
+        check_base(tmp_path / "again", "default", "a-model", {"tokenizer": "another"})
 
 
 def refused(file: Path, home: Path) -> SelfParamError:
