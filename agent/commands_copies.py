@@ -51,7 +51,7 @@ def backup(options: Options) -> int:
     home = Home.open(options.home, model=options.model, create=False)
     with UpdateProgress(is_plain=options.is_plain) as progress:
         manifest = write_backup(home, Path(options.file), progress=progress)
-    num_deltas = len(manifest.members) - 2
+    num_deltas = manifest.num_deltas
     print(
         f"{options.file} holds {count(manifest.num_experiences, 'experience')} and {count(num_deltas, 'delta')}, "
         f"{size(sum(member.num_bytes for member in manifest.members))}"

@@ -62,6 +62,11 @@ class BackupManifest(Record):
     num_experiences: int
     members: tuple[BackupMember, ...]
 
+    @property
+    def num_deltas(self) -> int:
+        """Delta files among the members."""
+        return sum(member.name.startswith(f"{BLOBS_FOLDER}/") for member in self.members)
+
 
 def write_backup(home: Home, file: Path, *, progress: Progress, clock: Clock = utc_now) -> BackupManifest:
     """Write the home as it is at one instant into a new tar file, on disk when this returns.

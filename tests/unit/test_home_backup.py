@@ -141,7 +141,7 @@ def test_a_home_that_was_never_told_anything_can_be_backed_up(tmp_path: Path) ->
 def test_what_the_base_model_was_goes_along(tmp_path: Path) -> None:
     home = learned_home(tmp_path / "home")
     check_base(home.path, "default", "a-model", {"tokenizer": "1f0c"})
-    write_backup(home, tmp_path / "b.tar", progress=nothing)
+    assert write_backup(home, tmp_path / "b.tar", progress=nothing).num_deltas == 2
     restore_backup(tmp_path / "b.tar", tmp_path / "again", progress=nothing)
     check_base(tmp_path / "again", "default", "a-model", {"tokenizer": "1f0c"})
     with pytest.raises(BaseModelChanged, match="tokenizer"):
