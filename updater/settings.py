@@ -66,6 +66,9 @@ class UpdateSettings(BaseModel):
         default=1.0, gt=0, description="Learning rate of B over that of A (LoRA+, arXiv 2402.12354)."
     )
     anchor_weight: float = Field(default=1.0, ge=0, description="lambda_anchor in the objective.")
+    contradiction_weight: float = Field(
+        default=2.0, ge=0, description="Weight of questions about the batch behind a note that says otherwise."
+    )
     replay_weight: float = Field(default=2.0, ge=0, description="lambda_replay in the objective.")
     stop_kl_nats: float = Field(
         default=0.01,

@@ -157,6 +157,7 @@ def train(
     """Minimise the objective from theta_n; theta_n itself stays as it is.
 
         L = mean KL(about) + lambda_anchor * mean KL(anchors) + lambda_replay * mean KL(replay)
+            + lambda_contradiction * mean KL(contradictions), in the steps that read notes
 
     Args:
         theta_n: the lineage's present weights.

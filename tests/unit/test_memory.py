@@ -162,13 +162,13 @@ def test_in_pieces_of_any_size_a_step_has_the_gradients_of_the_whole(size: int) 
 
 
 def test_the_weighted_sum_over_a_step_is_the_objective() -> None:
-    weights = UpdateSettings(replay_weight=3.0, anchor_weight=0.5)
+    weights = UpdateSettings(replay_weight=3.0, anchor_weight=0.5, contradiction_weight=4.0)
     made = sentences()
     minibatches = [made.questions, made.near_misses, made.held_out, [], made.anchors]
     read = [made.reading_anchors, made.contradictions]
     weighted = weighted_sentences(minibatches, read, weights)
     assert [s.target for s in weighted] == [t for part in [*minibatches, *read] for t in part]
-    assert [s.weight for s in weighted] == pytest.approx([1 / 3] * 3 + [3.0] + [0.5 / 4] * 4)
+    assert [s.weight for s in weighted] == pytest.approx([1 / 3] * 3 + [3.0] + [0.5 / 3] * 3 + [4.0])
     assert [s.has_notes for s in weighted] == [False] * 6 + [True] * 2
 
 
