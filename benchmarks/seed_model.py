@@ -26,10 +26,10 @@ FACTS_PER_UPDATE: Final = 5
 
 
 def share_right(base: LanguageModel, items: Sequence[Item]) -> float:
-    """Share of items whose answer is right to the word."""
+    """Share of items whose answer is right to the word; case does not count."""
     prompts = [base.dialogue.prompt_ids(item.question, item.notes) for item in items]
     answers = generate_texts(base.model, base.dialogue, prompts)
-    return sum(said == item.right for said, item in zip(answers, items, strict=True)) / len(items)
+    return sum(said.lower() == item.right.lower() for said, item in zip(answers, items, strict=True)) / len(items)
 
 
 def all_questions(fact: Triple) -> set[str]:

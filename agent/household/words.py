@@ -174,6 +174,9 @@ _CUT_FROM: Final = [
     *(word for words in (ADJECTIVES, NOUNS, ROOMS, FURNITURE, NAMES) for word in words_of(words, "train")),
     *(word for word in _COMMON_WORDS if word not in _LISTED or split_of(word) == "train"),
 ]
+KNOWN_WORDS: Final = frozenset(_LISTED | set(_COMMON_WORDS))
+"""Every ordinary word that the generator may write, whole or in part, held-out ones included."""
+
 CUT_SHARE: Final = 0.6
 NUMBER_SHARE: Final = 0.03
 ACCENT_SHARE: Final = 0.04
