@@ -124,7 +124,7 @@ def test_the_model_is_taught_to_write_only_the_written_set(drawn: list[Document]
         assert not any(re.fullmatch(one, bare) and one not in taught for one in read_only if "where" not in one), text
 
 
-def test_documents_hold_at_most_eight_facts_and_weights_that_count(drawn: list[Document]) -> None:
+def test_documents_hold_a_bounded_number_of_facts_and_weights_that_count(drawn: list[Document]) -> None:
     for document in drawn:
         assert len(document.notes) <= 2 * MAX_NOTES and (document.exchanges or document.repeats)
         assert all(weight > 0 for exchange in document.exchanges for _, weight in exchange.pieces)
