@@ -35,7 +35,7 @@ WRITE_NEAR_MISS: Final = "write a question about something else."
 
 STEM_WEIGHT: Final = 0.5
 VALUE_WEIGHT: Final = 3.0
-WRITTEN_WEIGHT: Final = 0.5
+WRITTEN_WEIGHT: Final = 1.5
 MAX_NOTES: Final = 16
 IMPLIED_SHARE: Final = 0.2
 OWNER_SEEN_SHARE: Final = 0.35
@@ -237,11 +237,11 @@ def draw_document(rng: random.Random, *, progress: float) -> Document:
     roll = rng.random()
     if progress < 0.3 and roll < 0.3:
         return repeating(drawer, rng)
-    if roll < (0.42 if progress < 0.3 else 0.16):
+    if roll < (0.42 if progress < 0.3 else 0.2):
         return writing(drawer, rng, num_exchanges=5)
-    if roll < (0.5 if progress < 0.3 else 0.24):
+    if roll < (0.5 if progress < 0.3 else 0.27):
         return floor(drawer, rng, num_exchanges=5)
-    if roll < (0.52 if progress < 0.3 else 0.28):
+    if roll < (0.52 if progress < 0.3 else 0.31):
         return small_talk(drawer, rng)
     largest = 1 + round(min(1.0, progress) * (MAX_NOTES - 1))
     num_facts = rng.choice((1, 2, 3, 4, 4, rng.randint(1, 8), rng.randint(4, 8), rng.randint(8, MAX_NOTES)))
