@@ -1,121 +1,35 @@
 """What the embedded model can do: `python -m benchmarks.seed_model evaluate [--json FILE]`.
 
-Entities are half ordinary words from the held-out side of the lists, which no training text holds, and half made-up
-words, drawn afresh by the generator that training uses as well: the short ones have occurred there, in other facts.
-Questions come in the phrasings of its recipe unless a metric says otherwise; answers count only when every word is
-right.
+`skills.py` draws the questions. Answers count only when every word is right, in lower case.
 """
 
 import argparse
 import random
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from agent.household import phrasings
-from agent.household.language import (
-    EntityDrawer,
-    QuestionSet,
-    Triple,
-    answer,
-    is_about_person,
-    question,
-    relation_phrasings,
-    statement,
-    unknown_answer,
-)
+from agent.household.language import Triple, answer, is_about_person, relation_phrasings, statement
+from agent.memory import AgentMemory
 from agent.seed_model import WEIGHTS_FOLDER
-from agent.seed_model.documents import related_fact, unasked
 from benchmarks.results_file import Metric, measured, report, utc_now
+from benchmarks.skills import SKILLS, Item, ask, distinct_facts, drawer_of, told
 from updater.generation import generate_texts
 from updater.language_model import LanguageModel, load_language_model, quiet_transformers
+from updater.settings import UpdateSettings
 
-RECIPE: Final[tuple[QuestionSet, ...]] = ("written", "read")
-NEW: Final[tuple[QuestionSet, ...]] = ("held_out",)
 FAMILIES: Final = ("place", "whereabouts", "favourite drink", "owner")
-
-
-class Item(NamedTuple):
-    """One question with its context and right answer."""
-
-    notes: tuple[str, ...]
-    question: str
-    right: str
-
-
-def drawer_of(rng: random.Random) -> EntityDrawer:
-    """Half made-up words, half ordinary ones that no training text holds."""
-    return EntityDrawer(rng, split="held_out", made_up_share=0.5)
-
-
-def _ask(subject: str, relation: str, rng: random.Random, sets: Sequence[QuestionSet]) -> str:
-    return question(subject, relation, rng, phrasing=rng.choice(sets))
-
-
-def _distinct_facts(rng: random.Random, count: int) -> list[Triple]:
-    drawer, facts = drawer_of(rng), list[Triple]()
-    while len(facts) < count:
-        fact = related_fact(drawer, facts, rng)
-        if all((fact.subject, fact.relation) != (other.subject, other.relation) for other in facts):
-            facts.append(fact)
-    return facts
-
-
-def reads(
-    rng: random.Random, *, num_facts: int, sets: Sequence[QuestionSet] = RECIPE, told_held_out: bool = False
-) -> Item:
-    """One of several facts is asked about."""
-    facts = _distinct_facts(rng, num_facts)
-    name = drawer_of(rng).name
-    asked = rng.choice(facts)
-    notes = tuple(statement(fact, rng, bystander=name(), held_out=told_held_out) for fact in facts)
-    return Item(notes, _ask(asked.subject, asked.relation, rng, sets), answer(asked))
-
-
-def latest_wins(rng: random.Random) -> Item:
-    """Among three facts, one is told twice with different values; the later one is right."""
-    drawer = drawer_of(rng)
-    facts = _distinct_facts(rng, 3)
-    old = rng.choice(facts)
-    new = old._replace(value=drawer.value(old.relation))
-    told = list(facts)
-    told.insert(rng.randint(facts.index(old) + 1, len(facts)), new)
-    return Item(
-        tuple(statement(fact, rng, bystander=drawer.name()) for fact in told),
-        _ask(new.subject, new.relation, rng, RECIPE),
-        answer(new),
-    )
-
-
-def unknown_with_context(rng: random.Random) -> Item:
-    """Up to four facts; a near miss of one of them is asked."""
-    facts = _distinct_facts(rng, rng.randint(1, 4))
-    drawer = drawer_of(rng)
-    subject, relation = unasked(drawer, {(fact.subject, fact.relation): fact for fact in facts}, rng)
-    notes = tuple(statement(fact, rng, bystander=drawer.name()) for fact in facts)
-    return Item(notes, _ask(subject, relation, rng, RECIPE), unknown_answer(subject, relation))
-
-
-def unknown_without_context(rng: random.Random) -> Item:
-    """No notes at all."""
-    drawer = drawer_of(rng)
-    relation = drawer.relation()
-    subject = drawer.subject(relation)
-    return Item((), _ask(subject, relation, rng, RECIPE), unknown_answer(subject, relation))
-
-
-def restates(rng: random.Random) -> Item:
-    """One fact; the model is asked what it knows about its subject."""
-    fact = drawer_of(rng).fact()
-    user = question(fact.subject, "about", rng, phrasing=rng.choice(RECIPE), person=is_about_person(fact.relation))
-    return Item((statement(fact, rng, bystander=drawer_of(rng).name()),), user, answer(fact))
+QUESTIONS_SAMPLED: Final = UpdateSettings().questions_per_experience
+FACTS_PER_UPDATE: Final = 5
 
 
 def share_right(base: LanguageModel, items: Sequence[Item]) -> float:
-    """Share of items whose answer is right to the word."""
+    """Share of items whose answer is right to the word; case does not count."""
     prompts = [base.dialogue.prompt_ids(item.question, item.notes) for item in items]
     answers = generate_texts(base.model, base.dialogue, prompts)
-    return sum(said == item.right for said, item in zip(answers, items, strict=True)) / len(items)
+    return sum(said.lower() == item.right.lower() for said, item in zip(answers, items, strict=True)) / len(items)
 
 
 def all_questions(fact: Triple) -> set[str]:
@@ -172,21 +86,64 @@ def num_phrasings_understood(base: LanguageModel, rng: random.Random, num_items:
     return float(min(counts))
 
 
-SKILLS: Final[dict[str, tuple[Callable[[random.Random], Item], str | None]]] = {
-    "read_1": (lambda rng: reads(rng, num_facts=1), ">= 0.99"),
-    "read_4": (lambda rng: reads(rng, num_facts=4), ">= 0.95"),
-    "read_8": (lambda rng: reads(rng, num_facts=8), None),
-    "latest_wins": (latest_wins, ">= 0.90"),
-    "says_unknown_with_context": (unknown_with_context, ">= 0.95"),
-    "says_unknown_without_context": (unknown_without_context, ">= 0.97"),
-    "restatements_correct": (restates, None),
-    "read_1_new_statements": (lambda rng: reads(rng, num_facts=1, told_held_out=True), None),
-    "read_1_new_phrasings": (lambda rng: reads(rng, num_facts=1, sets=NEW), None),
-    "read_4_new_phrasings": (lambda rng: reads(rng, num_facts=4, sets=NEW), None),
-}
+def num_distinct_phrasings(base: LanguageModel, rng: random.Random, num_items: int) -> float:
+    """How many different questions the model writes about an experience, of as many as an update samples: entities
+    masked, openings such as "please," left off; the mean over experiences, the least over relations.
+    """
+    means = []
+    for relation in FAMILIES:
+        facts = []
+        for _ in range(num_items):
+            drawer = drawer_of(rng)
+            facts.append(Triple(drawer.subject(relation), relation, drawer.value(relation)))
+        notes = [(statement(fact, rng, bystander=drawer_of(rng).name()),) for fact in facts]
+        prompt = base.dialogue.style.write_question
+        prompts = [base.dialogue.prompt_ids(prompt, note) for note in notes for _ in range(QUESTIONS_SAMPLED)]
+        written = generate_texts(base.model, base.dialogue, prompts, temperature=1.0, seed=rng.getrandbits(32))
+        counts = [
+            len({_masked(text, fact) for text in written[start : start + QUESTIONS_SAMPLED]} & _valid(fact))
+            for fact, start in zip(facts, range(0, len(written), QUESTIONS_SAMPLED), strict=True)
+        ]
+        means.append(sum(counts) / num_items)
+    return min(means)
 
 
-def evaluate(base: LanguageModel, *, seeds: Sequence[int], num_items: int) -> dict[str, Metric]:
+def _masked(text: str, fact: Triple) -> str:
+    text = text.lower()
+    for opening in phrasings.QUESTION_OPENINGS["written"]:
+        text = text.removeprefix(f"{opening} ")
+    return text.replace(fact.subject, "{s}")
+
+
+def _valid(fact: Triple) -> set[str]:
+    return {_masked(text, fact) for text in all_questions(fact)}
+
+
+def prompt_beats_weights(model: str, rng: random.Random, num_updates: int) -> float:
+    """After an update, the share of its facts for which a note with another value wins over what was learned."""
+    num_right = num_asked = 0
+    for _ in range(num_updates):
+        drawer = drawer_of(rng)
+        facts = distinct_facts(drawer, FACTS_PER_UPDATE)
+        changed = [fact._replace(value=drawer.value(fact.relation)) for fact in facts for _ in range(2)]
+        settings = UpdateSettings(seed=rng.getrandbits(16))
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            AgentMemory.open(Path(folder) / "home", model=model, settings=settings) as memory,
+        ):
+            for text in told(facts, drawer):
+                memory.tell(text)
+            memory.update()
+            answers = memory.ask_many(
+                [ask(fact.subject, fact.relation, rng) for fact in changed],
+                notes=[told([fact], drawer) for fact in changed],
+            )
+        num_right += sum(said.text == answer(fact) for said, fact in zip(answers, changed, strict=True))
+        num_asked += len(changed)
+    return num_right / num_asked
+
+
+def evaluate(base: LanguageModel, *, seeds: Sequence[int], num_items: int, num_updates: int) -> dict[str, Metric]:
     """All skills over seeds."""
     metrics = {}
     for name, (draw, target) in SKILLS.items():
@@ -196,14 +153,28 @@ def evaluate(base: LanguageModel, *, seeds: Sequence[int], num_items: int) -> di
             values.append(share_right(base, [draw(rng) for _ in range(num_items)]))
         metrics[name] = measured(values, unit="share", target=target, bounds=(0.0, 1.0))
         print(f"{name:32s} {metrics[name].mean:.3f}", flush=True)
-    values = [questions_correct(base, random.Random(f"questions/{seed}"), num_items) for seed in seeds]
-    metrics["questions_correct"] = measured(values, unit="share", target=">= 0.90", bounds=(0.0, 1.0))
-    understood = [
-        num_phrasings_understood(base, random.Random(f"phrasings/{seed}"), max(10, num_items // 10))
-        for seed in seeds[:1]
-    ]
-    metrics["num_phrasings_understood"] = measured(understood, unit="phrasings", target=">= 8")
-    for name in ("questions_correct", "num_phrasings_understood"):
+    few = max(10, num_items // 10)
+    others: dict[str, tuple[list[float], str, str]] = {
+        "questions_correct": (
+            [questions_correct(base, random.Random(f"questions/{seed}"), num_items) for seed in seeds],
+            "share", ">= 0.95",
+        ),
+        "num_distinct_phrasings": (
+            [num_distinct_phrasings(base, random.Random(f"distinct/{seed}"), few) for seed in seeds],
+            "phrasings", ">= 8",
+        ),
+        "num_phrasings_understood": (
+            [num_phrasings_understood(base, random.Random(f"phrasings/{seed}"), few) for seed in seeds[:1]],
+            "phrasings", ">= 8",
+        ),
+        "prompt_beats_weights": (
+            [prompt_beats_weights(base.name, random.Random(f"beats/{seed}"), num_updates) for seed in seeds],
+            "share", ">= 0.95",
+        ),
+    }  # fmt: skip
+    for name, (values, unit, target) in others.items():
+        bounds = (0.0, 1.0) if unit == "share" else None
+        metrics[name] = measured(values, unit=unit, target=target, bounds=bounds)
         print(f"{name:32s} {metrics[name].mean:.3f}", flush=True)
     return metrics
 
@@ -224,7 +195,9 @@ def main() -> None:
     arguments = parser.parse_args()
     quiet_transformers()
     seeds, num_items = ([0], 60) if arguments.quick else (list(range(arguments.seeds)), arguments.items)
-    metrics = evaluate(load_language_model(arguments.model), seeds=seeds, num_items=num_items)
+    num_updates = 1 if arguments.quick else 3
+    base = load_language_model(arguments.model)
+    metrics = evaluate(base, seeds=seeds, num_items=num_items, num_updates=num_updates)
     if arguments.json:
         command = "python -m benchmarks.seed_model evaluate"
         report("seed_model", command=command, seeds=seeds, metrics=metrics, now=utc_now(), quick=arguments.quick).write(

@@ -174,7 +174,13 @@ _CUT_FROM: Final = [
     *(word for words in (ADJECTIVES, NOUNS, ROOMS, FURNITURE, NAMES) for word in words_of(words, "train")),
     *(word for word in _COMMON_WORDS if word not in _LISTED or split_of(word) == "train"),
 ]
+KNOWN_WORDS: Final = frozenset(_LISTED | set(_COMMON_WORDS))
+"""Every ordinary word that the generator may write, whole or in part, held-out ones included."""
+
 CUT_SHARE: Final = 0.6
+NUMBER_SHARE: Final = 0.03
+ACCENT_SHARE: Final = 0.04
+_ACCENTED: Final = ("aàáâãäåą", "cçćč", "dð", "eèéêëęě", "gğ", "iíîï", "lł", "nñńň", "oóôõöøő", "rř", "sśšş", "uúùûüůű", "yý", "zźżž")
 SHORTEST: Final = 3
 LONGEST: Final = 12
 
@@ -186,10 +192,20 @@ def _cut(rng: random.Random) -> str:
     return word[start : start + rng.choice((2, 3, 3, 4, 5, LONGEST))]
 
 
+def _accented(word: str, rng: random.Random) -> str:
+    """The word with one of its letters, if any of them has accented forms, as one of these."""
+    places = [(index, forms) for index, letter in enumerate(word) for forms in _ACCENTED if letter == forms[0]]
+    index, forms = rng.choice(places) if places else (0, "")
+    return word[:index] + rng.choice(forms[1:]) + word[index + 1 :] if forms else word
+
+
 def made_up_word(rng: random.Random, num_syllables: int | None = None) -> str:
     """A word that no list holds and that is (almost surely) new: two or three syllables, such as `kralo`, or letters
-    cut from ordinary words and put together, such as `evlant`, in which no run of letters is too rare to be met.
+    cut from ordinary words and put together, such as `evlant`, in which no run of letters is too rare to be met. Now
+    and then one has an accent, as in `kraló`, or is a number, such as `42` or `k7`.
     """
+    if rng.random() < NUMBER_SHARE:
+        return f"{rng.choice(('', '', rng.choice(_ONSETS)))}{rng.randrange(10 ** rng.randint(1, 3))}"
     while True:
         count = num_syllables or rng.choice((2, 2, 3))
         if rng.random() < CUT_SHARE:
@@ -197,4 +213,4 @@ def made_up_word(rng: random.Random, num_syllables: int | None = None) -> str:
         else:
             word = "".join(rng.choice(_ONSETS) + rng.choice(_VOWELS) for _ in range(count)) + rng.choice(_CODAS)
         if SHORTEST <= len(word) <= LONGEST and word not in _LISTED:
-            return word
+            return _accented(word, rng) if rng.random() < ACCENT_SHARE else word

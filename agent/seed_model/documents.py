@@ -5,10 +5,11 @@ Knows: which skills the model is taught, and in which proportions. Refuses to kn
 A document is a context (notes, one sentence each) and exchanges that each see the context and not one another. Skills:
     reading     notes about several facts, questions about each of them; the latest of conflicting notes wins;
                 near misses are `unknown`
+    implying    the same notes, questions whose answer only follows from them (household/implications.py)
     floor       no notes at all: everything is `unknown`
     writing     one note: write questions about it, and questions about something else (near misses)
     repeating   random words twice over: what makes in-context copying appear early
-    small talk  greetings
+    small talk  greetings, statements that are acknowledged, and what is not understood
 """
 
 import random
@@ -16,6 +17,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from agent.household import phrasings
+from agent.household.implications import Implications
 from agent.household.language import (
     ABOUT_SHARE,
     EntityDrawer,
@@ -33,8 +35,10 @@ WRITE_NEAR_MISS: Final = "write a question about something else."
 
 STEM_WEIGHT: Final = 0.5
 VALUE_WEIGHT: Final = 3.0
-WRITTEN_WEIGHT: Final = 0.5
-MAX_NOTES: Final = 8
+WRITTEN_WEIGHT: Final = 1.5
+MAX_NOTES: Final = 16
+IMPLIED_SHARE: Final = 0.2
+OWNER_SEEN_SHARE: Final = 0.35
 SUPERSEDED_SHARE: Final = 0.2
 
 
@@ -95,6 +99,8 @@ def _facts(drawer: EntityDrawer, count: int, rng: random.Random) -> list[Triple]
         if facts and rng.random() < SUPERSEDED_SHARE:
             old = rng.choice(facts)
             facts.append(old._replace(value=drawer.value(old.relation)))
+        elif facts and facts[-1].relation == "owner" and rng.random() < OWNER_SEEN_SHARE:
+            facts.append(Triple(facts[-1].value, "whereabouts", drawer.value("whereabouts")))
         else:
             facts.append(related_fact(drawer, facts, rng))
     return facts
@@ -124,6 +130,16 @@ def unasked(drawer: EntityDrawer, latest: dict[tuple[str, str], Triple], rng: ra
             return key
 
 
+def _implied(latest: Sequence[Triple], drawer: EntityDrawer) -> Exchange | None:
+    found = Implications(drawer).draw(latest)
+    if found is None:
+        return None
+    first, second = (VALUE_WEIGHT, STEM_WEIGHT) if found.asked_first else (STEM_WEIGHT, VALUE_WEIGHT)
+    # The verdict of a confirmation is asked for as well.
+    first = VALUE_WEIGHT if found.answer[0].startswith(("yes,", "no,")) else first
+    return Exchange(found.question, ((found.answer[0], first), (found.answer[1], second)))
+
+
 def reading(drawer: EntityDrawer, rng: random.Random, *, num_facts: int, num_exchanges: int) -> Document:
     """Notes about `num_facts` facts, with questions that they answer and questions that they do not."""
     facts = _facts(drawer, num_facts, rng)
@@ -134,6 +150,9 @@ def reading(drawer: EntityDrawer, rng: random.Random, *, num_facts: int, num_exc
         notes.insert(rng.randrange(len(notes) + 1), rng.choice(phrasings.FILLERS))
     exchanges = []
     for _ in range(num_exchanges):
+        if rng.random() < IMPLIED_SHARE and (exchange := _implied(list(latest.values()), drawer)) is not None:
+            exchanges.append(exchange)
+            continue
         about = rng.random() < ABOUT_SHARE
         if rng.random() < 0.6:
             fact = rng.choice(list(latest.values()))
@@ -151,6 +170,9 @@ def floor(drawer: EntityDrawer, rng: random.Random, *, num_exchanges: int) -> Do
     """Questions without any notes."""
     exchanges = []
     for _ in range(num_exchanges):
+        if rng.random() < IMPLIED_SHARE and (exchange := _implied([], drawer)) is not None:
+            exchanges.append(exchange)
+            continue
         relation = drawer.relation()
         subject = drawer.subject(relation)
         if rng.random() < ABOUT_SHARE:
@@ -182,10 +204,24 @@ def repeating(drawer: EntityDrawer, rng: random.Random) -> Document:
     return Document((words, words), (), repeats=True)
 
 
-def small_talk(rng: random.Random) -> Document:
-    """Greetings and their answers."""
-    said, answered = rng.choice(phrasings.SMALL_TALK)
-    return Document((), (Exchange(said, ((answered, 1.0),)),))
+def small_talk(drawer: EntityDrawer, rng: random.Random) -> Document:
+    """Greetings and their answers, statements and their acknowledgement, words without sense."""
+    exchanges = []
+    for _ in range(3):
+        roll = rng.random()
+        if roll < 0.4:
+            said, answered = rng.choice(phrasings.SMALL_TALK)
+        elif roll < 0.6:
+            words = [rng.choice((drawer.adjective, drawer.noun, drawer.name))() for _ in range(rng.randint(1, 7))]
+            said, answered = f"{' '.join(words)}{rng.choice('.?')}", phrasings.NOT_UNDERSTOOD
+        elif roll < 0.75:
+            said, answered = rng.choice(phrasings.BEYOND), phrasings.NOT_UNDERSTOOD
+        else:
+            fact = drawer.fact()
+            said = statement(fact, rng, bystander=drawer.name())
+            answered = f"{phrasings.ACKNOWLEDGED} {answer_stem(fact.subject, fact.relation)} {fact.value}"
+        exchanges.append(Exchange(said, ((answered, 1.0),)))
+    return Document((), tuple(exchanges))
 
 
 def draw_document(rng: random.Random, *, progress: float) -> Document:
@@ -201,13 +237,13 @@ def draw_document(rng: random.Random, *, progress: float) -> Document:
     roll = rng.random()
     if progress < 0.3 and roll < 0.3:
         return repeating(drawer, rng)
-    if roll < (0.42 if progress < 0.3 else 0.16):
+    if roll < (0.42 if progress < 0.3 else 0.2):
         return writing(drawer, rng, num_exchanges=5)
-    if roll < (0.5 if progress < 0.3 else 0.24):
+    if roll < (0.5 if progress < 0.3 else 0.27):
         return floor(drawer, rng, num_exchanges=5)
-    if roll < (0.51 if progress < 0.3 else 0.25):
-        return small_talk(rng)
+    if roll < (0.52 if progress < 0.3 else 0.31):
+        return small_talk(drawer, rng)
     largest = 1 + round(min(1.0, progress) * (MAX_NOTES - 1))
-    num_facts = rng.choice((1, 2, 3, 4, 4, rng.randint(1, MAX_NOTES), rng.randint(4, MAX_NOTES)))
+    num_facts = rng.choice((1, 2, 3, 4, 4, rng.randint(1, 8), rng.randint(4, 8), rng.randint(8, MAX_NOTES)))
     num_facts = min(num_facts, max(2, largest))
-    return reading(drawer, rng, num_facts=num_facts, num_exchanges=4 + num_facts)
+    return reading(drawer, rng, num_facts=num_facts, num_exchanges=4 + min(8, num_facts))

@@ -111,9 +111,11 @@ class RowPacker:
             document = self._left_over or draw_document(rng, progress=progress)
             self._left_over = None
             tokens = self.document_tokens(document)
-            while len(tokens[0]) > self.row_tokens:
+            while len(tokens[0]) > self.row_tokens and document.exchanges:
                 document = document._replace(exchanges=document.exchanges[:-1])
                 tokens = self.document_tokens(document)
+            if len(tokens[0]) > self.row_tokens:
+                continue  # its notes alone are longer than a row
             if len(tokens[0]) > room:
                 self._left_over = document
                 return

@@ -232,16 +232,16 @@ def main() -> None:
     parser.add_argument(
         "--out", required=True, help="folder of checkpoints and of the export; an earlier run there is continued"
     )
-    parser.add_argument("--steps", type=int, default=28750, help="optimiser steps in all")
+    parser.add_argument("--steps", type=int, default=37500, help="optimiser steps in all")
     parser.add_argument(
         "--decay-steps", type=int, default=11000, help="last steps over which the learning rate falls to 2%%"
     )
     parser.add_argument(
-        "--curriculum-steps", type=int, default=2500, help="steps until documents have up to eight facts"
+        "--curriculum-steps", type=int, default=2500, help="steps until documents have up to sixteen facts"
     )
     parser.add_argument("--rate", type=float, default=1.5e-3, help="peak learning rate")
-    parser.add_argument("--rows", type=int, default=8, help="rows a step")
-    parser.add_argument("--row-tokens", type=int, default=320, help="tokens a row")
+    parser.add_argument("--rows", type=int, default=5, help="rows a step")
+    parser.add_argument("--row-tokens", type=int, default=512, help="tokens a row")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
