@@ -232,7 +232,7 @@ def main() -> None:
     parser.add_argument(
         "--out", required=True, help="folder of checkpoints and of the export; an earlier run there is continued"
     )
-    parser.add_argument("--steps", type=int, default=37500, help="optimiser steps in all")
+    parser.add_argument("--steps", type=int, default=38000, help="optimiser steps in all")
     parser.add_argument(
         "--decay-steps", type=int, default=11000, help="last steps over which the learning rate falls to 2%%"
     )
