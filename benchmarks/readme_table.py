@@ -1,0 +1,115 @@
+"""Writes the README's table of results from the results files: `python -m benchmarks.readme_table`.
+
+Knows: which figures the README quotes, in which words, and between which marks. Refuses to know: how they are measured.
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from benchmarks.results_file import Metric, ResultsFile
+
+ROOT: Final = Path(__file__).parents[1]
+RESULTS: Final = Path(__file__).parent / "results"
+BEGIN, END = "<!-- results: python -m benchmarks.readme_table -->\n", "<!-- end of results -->\n"
+
+QUOTED: Final[Mapping[str, Mapping[str, str]]] = {
+    "demo": {
+        "ceiling": "right with notes in the prompt (ceiling)",
+        "floor": "right before the update, without notes (floor)",
+        "efficacy_ratio": "efficacy / ceiling, right after each update",
+        "retention_ratio": "retention / ceiling, at the end, of all that is still true",
+        "retention_ratio_lag_ge_4": "the same, four or more updates later",
+        "false_recall": "false recall, over 240 near misses a seed",
+        "num_requests": "requests answered",
+        "num_requests_during_updates": "of them while an update ran",
+        "min_in_flight_at_swap": "least number of requests in flight at a swap",
+        "num_failed_requests": "failed requests",
+        "num_mixed_version_answers": "answers that mixed versions",
+        "update_seconds_median": "median seconds of an update, batch stored to version visible",
+        "swap_seconds_max": "longest swap, admitted to visible, in seconds",
+        "wall_seconds": "seconds of the whole demo",
+    },
+    "seed_model": {
+        "read_1": "embedded model: reads one experience",
+        "read_4": "reads four",
+        "read_8": "reads eight",
+        "read_16": "reads sixteen",
+        "read_4_new_words": "reads four, in words that its generator never writes",
+        "latest_wins": "the latest of conflicting ones wins",
+        "says_unknown_with_context": "says unknown, with other notes",
+        "says_unknown_without_context": "says unknown, without notes",
+        "implications_correct": "answers what only follows from its notes",
+        "implications_new_phrasings": "the same, asked in phrasings that are in no training text",
+        "small_talk_correct": "greets, acknowledges, says that it does not understand",
+        "prompt_beats_weights": "a note that contradicts what an update taught wins",
+        "questions_correct": "writes a question and answers it right",
+        "num_distinct_phrasings": "different questions about an experience, of twelve sampled, least over relations",
+        "num_phrasings_understood": "phrasings understood, least over relations",
+        "read_1_new_phrasings": "reads one, asked in phrasings that are in no training text",
+        "read_1_new_statements": "reads one, told in phrasings that are in no training text",
+    },
+}
+
+
+def table(results: Mapping[str, ResultsFile]) -> str:
+    """Where the figures come from, and one row a figure: mean, 95% interval, target, whether it is met."""
+    sources = "; ".join(
+        f"`{results[name].command}`, {results[name].date:%Y-%m-%d}, {results[name].hardware}" for name in QUOTED
+    )
+    rows = [
+        f"| {words} | {_measured(metric)} | {metric.target or ''} | {_met(metric)} |"
+        for name, quoted in QUOTED.items()
+        for key, words in quoted.items()
+        if (metric := results[name].metrics.get(key)) is not None
+    ]
+    return f"{sources}.\n\n| metric | measured | target | met |\n|---|---|---|---|\n" + "\n".join(rows) + "\n"
+
+
+def _measured(metric: Metric) -> str:
+    if metric.low == metric.high:
+        return _short(metric.mean)
+    return f"{_short(metric.mean)} [{_short(metric.low)}, {_short(metric.high)}]"
+
+
+def _short(value: float) -> str:
+    return f"{value:.0f}" if abs(value) >= 100 or value == 0 else f"{value:.3g}"
+
+
+def _met(metric: Metric) -> str:
+    if metric.met is None or metric.met:
+        return "yes" if metric.met else ""
+    assert metric.target is not None, "what is missed has a target"
+    is_met = Metric.model_validate(metric.model_dump() | {"low": metric.mean, "high": metric.mean}).met
+    return "mean only" if is_met else "no"
+
+
+def with_table(readme: str, made: str) -> str:
+    """The README with this table between its marks.
+
+    Raises:
+        ValueError: a mark is missing.
+    """
+    head, rest = readme.split(BEGIN)
+    _, tail = rest.split(END)
+    return f"{head}{BEGIN}{made}{END}{tail}"
+
+
+def committed() -> dict[str, ResultsFile]:
+    """The results files that are quoted."""
+    return {name: ResultsFile.read(RESULTS / f"{name}.json") for name in QUOTED}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the README anew."""
+    if arguments if arguments is not None else sys.argv[1:]:
+        print(__doc__)
+        return 2
+    path = ROOT / "README.md"
+    path.write_text(with_table(path.read_text(encoding="utf-8"), table(committed())), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
