@@ -73,27 +73,24 @@ class WeightedSentence(NamedTuple):
 
 
 def weighted_sentences(
-    minibatches: Sequence[Sequence[TeacherTargets]], read: Sequence[Sequence[TeacherTargets]], settings: UpdateSettings
+    minibatches: Sequence[Sequence[TeacherTargets]], read: Sequence[TeacherTargets], settings: UpdateSettings
 ) -> list[WeightedSentence]:
     """The sentences of one step, such that the objective is the sum of weight times KL over them.
 
     Args:
         minibatches: questions and near misses about the batch, the same two replayed, anchors.
-        read: anchors with notes, which have one mean with the other anchors, and contradictions.
-        settings: the weights of replay, anchors and contradictions.
+        read: anchors with notes; one mean with the other anchors.
+        settings: the weights of replay and anchors.
     """
-    anchors_read, contradictions = read
-    num_anchors = sum(map(len, minibatches[4:])) + len(anchors_read)
     terms = [
-        (minibatches[:2], 1.0, sum(map(len, minibatches[:2])), False),
-        (minibatches[2:4], settings.replay_weight, sum(map(len, minibatches[2:4])), False),
-        (minibatches[4:], settings.anchor_weight, num_anchors, False),
-        ([anchors_read], settings.anchor_weight, num_anchors, True),
-        ([contradictions], settings.contradiction_weight, len(contradictions), True),
-    ]
+        (minibatches[:2], 1.0, False), (minibatches[2:4], settings.replay_weight, False),
+        (minibatches[4:], settings.anchor_weight, False), ([read], settings.anchor_weight, True),
+    ]  # fmt: skip
+    num_anchors = sum(map(len, minibatches[4:])) + len(read)
+    nums = [sum(map(len, minibatches[:2])), sum(map(len, minibatches[2:4])), num_anchors, num_anchors]
     return [
         WeightedSentence(target, weight / num, has_notes)
-        for parts, weight, num, has_notes in terms
+        for (parts, weight, has_notes), num in zip(terms, nums, strict=True)
         for part in parts
         for target in part
     ]

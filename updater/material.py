@@ -12,9 +12,8 @@ from dataclasses import dataclass, field, replace
 from memory_log.log import MemoryLog
 from memory_log.records import Batch, Experience, NewTarget, StoredTarget
 from updater.anchors import Anchor, AnchorSource
-from updater.contradictions import contradictions
 from updater.filters import ExperienceFilter, allowed
-from updater.generation import MAX_NEW_TOKENS, generate_texts
+from updater.generation import MAX_NEW_TOKENS
 from updater.language_model import LanguageModel
 from updater.plan import PlannedExperience, PlannedSentence, PlannedSupersession, UpdatePlan
 from updater.report import NO_CONTEXT_GAIN, TOO_LONG, Progress
@@ -34,8 +33,6 @@ class Material:
     about: list[tuple[Sentence, TeacherTargets]]
     anchors: list[TeacherTargets]
     reading_anchors: list[TeacherTargets]
-    contradictions: list[TeacherTargets]
-    """Questions of the batch behind a note that says otherwise."""
     replay_questions: list[TeacherTargets]
     replay_near_misses: list[TeacherTargets]
     watched_replay: list[TeacherTargets]
@@ -179,13 +176,10 @@ class MaterialMaker:
         replay = [target for target in replay if target.id not in superseded]
         rng = random.Random(seed)
         watched = self._log.held_out_targets(lineage, limit=NUM_GATE_REPLAY, seed=seed)
-        reading = [anchor for anchor in anchors if anchor.notes]
-        questions = [s for s in sentences if s in still_true and s.kind == "question" and not s.held_out]
         return Material(
             about=[(sentence, target) for sentence, target in informative if sentence in still_true],
             anchors=self._anchor_targets([anchor for anchor in anchors if not anchor.notes]),
-            reading_anchors=self._anchor_targets(reading),
-            contradictions=self._contradictions(questions, reading, rng),
+            reading_anchors=self._anchor_targets([anchor for anchor in anchors if anchor.notes]),
             replay_questions=self._replayed([t for t in replay if t.kind != "near_miss"], rng),
             replay_near_misses=self._replayed([t for t in replay if t.kind == "near_miss"], rng),
             watched_replay=[TeacherTargets.from_bytes(t.payload) for t in watched if t.id not in superseded],
@@ -225,21 +219,6 @@ class MaterialMaker:
     def _is_known(self, lineage: str, words: Sequence[str]) -> bool:
         return bool(words) and bool(self._log.experiences_mentioning(lineage, words, limit=1))
 
-    def _contradictions(
-        self, questions: Sequence[Sentence], reading: Sequence[Anchor], rng: random.Random
-    ) -> list[TeacherTargets]:
-        """Those that theta_0 reads as they are meant, each once more behind a thinned question."""
-        dialogue = self._base.dialogue
-        asked = contradictions(questions, reading, rng)
-        prompts = [dialogue.prompt_ids(anchor.prompt, anchor.notes) for anchor in asked]
-        answers = generate_texts(self._base.model, dialogue, prompts) if prompts else []
-        read = [anchor for anchor, answer in zip(asked, answers, strict=True) if answer == anchor.completion]
-        targets = self._anchor_targets(read)
-        return targets + [
-            self.thinned_target(target, anchor.prompt, " ".join(anchor.words), rng, anchor.notes)
-            for target, anchor in zip(targets, read, strict=True)
-        ]
-
     def _anchor_targets(self, anchors: Sequence[Anchor]) -> list[TeacherTargets]:
         dialogue = self._base.dialogue
         sentences = [
@@ -264,11 +243,9 @@ class MaterialMaker:
             for target in [TeacherTargets.from_bytes(found.payload)]
         ]
 
-    def thinned_target(
-        self, target: TeacherTargets, prompt: str, subject: str, rng: random.Random, notes: Sequence[str] = ()
-    ) -> TeacherTargets:
+    def thinned_target(self, target: TeacherTargets, prompt: str, subject: str, rng: random.Random) -> TeacherTargets:
         """The same targets behind a thinned prompt."""
-        prompt_ids = tuple(self._base.dialogue.prompt_ids(thinned(prompt, subject, rng), notes))
+        prompt_ids = tuple(self._base.dialogue.prompt_ids(thinned(prompt, subject, rng)))
         return replace(target, sentence=target.sentence._replace(prompt_ids=prompt_ids))
 
 

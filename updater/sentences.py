@@ -23,7 +23,7 @@ from updater.settings import UpdateSettings
 
 MAX_QUESTION_WORDS = 40
 THINNED_SHARE = 0.3
-COMMON_WORDS = frozenset(
+_COMMON_WORDS = frozenset(
     """
     a an and are at belongs by does favourite for from has have he her his i in is it its me my of on or she somewhere
     someone the their they this to under was what where which who whose with you
@@ -71,7 +71,7 @@ def key_words(question: str, answer: str) -> list[str]:
     Example: key_words("Where is the blue mug?", "the blue mug is somewhere unknown") == ["blue", "mug"]
     """
     asked = set(words_of(question))
-    return [word for word in dict.fromkeys(words_of(answer)) if word in asked and word not in COMMON_WORDS]
+    return [word for word in dict.fromkeys(words_of(answer)) if word in asked and word not in _COMMON_WORDS]
 
 
 def write_sentences(
@@ -159,7 +159,7 @@ def exchanged_words(sentence: Sentence, strangers: Sequence[Anchor], count: int,
 def _opening(said: Sentence | Anchor) -> str | None:
     """The common word that a completion begins with, such as the article of a thing; None before a name."""
     first = words_of(said.completion)[:1]
-    return first[0] if first and first[0] in COMMON_WORDS else None
+    return first[0] if first and first[0] in _COMMON_WORDS else None
 
 
 def _near_misses(

@@ -44,12 +44,12 @@ class UpdateSettings(BaseModel):
     num_replay: int = Field(
         default=400, ge=0, description="Stored targets of earlier experiences sampled for each update."
     )
-    num_steps: int = Field(default=50, ge=1, description="Most optimiser steps of an update.")
+    num_steps: int = Field(default=52, ge=1, description="Most optimiser steps of an update.")
     batch_about: int = Field(default=15, ge=1, description="Target sentences a step.")
     batch_anchors: int = Field(default=6, ge=1, description="Anchors a step.")
     batch_replay: int = Field(default=18, ge=0, description="Replayed sentences a step.")
     near_miss_share: float = Field(
-        default=0.6,
+        default=0.55,
         ge=0,
         le=1,
         description="Share of near misses in both batches: more of them mean less false recall, and less recall.",
@@ -66,9 +66,6 @@ class UpdateSettings(BaseModel):
         default=1.0, gt=0, description="Learning rate of B over that of A (LoRA+, arXiv 2402.12354)."
     )
     anchor_weight: float = Field(default=1.0, ge=0, description="lambda_anchor in the objective.")
-    contradiction_weight: float = Field(
-        default=2.0, ge=0, description="Weight of questions about the batch behind a note that says otherwise."
-    )
     replay_weight: float = Field(default=2.0, ge=0, description="lambda_replay in the objective.")
     stop_kl_nats: float = Field(
         default=0.01,

@@ -40,7 +40,6 @@ class TrainingSet(NamedTuple):
     held_out: Sequence[TeacherTargets]
     anchors: Sequence[TeacherTargets]
     reading_anchors: Sequence[TeacherTargets]
-    contradictions: Sequence[TeacherTargets]
     replay_questions: Sequence[TeacherTargets]
     replay_near_misses: Sequence[TeacherTargets]
 
@@ -157,7 +156,6 @@ def train(
     """Minimise the objective from theta_n; theta_n itself stays as it is.
 
         L = mean KL(about) + lambda_anchor * mean KL(anchors) + lambda_replay * mean KL(replay)
-            + lambda_contradiction * mean KL(contradictions), in the steps that read notes
 
     Args:
         theta_n: the lineage's present weights.
@@ -190,16 +188,13 @@ def train(
         Sampler(sentences.replay_near_misses, replay_misses, rng),
         Sampler(sentences.anchors, settings.batch_anchors, rng),
     ]
-    readers = [
-        Sampler(sentences.reading_anchors, READING_EVERY, rng),
-        Sampler(sentences.contradictions, READING_EVERY, rng),
-    ]
+    reading = Sampler(sentences.reading_anchors, READING_EVERY, rng)
     held_out_kl, step, last_step, share_done = float("inf"), 0, settings.num_steps, 0.0
     while step < last_step:
         for group in optimizer.param_groups:
             group["lr"] = rate_at(step, share_done, settings) * group["rate_ratio"]
         minibatches = [sampler.take() for sampler in samplers]
-        read = [reader.take() if step % READING_EVERY == 0 else [] for reader in readers]
+        read = reading.take() if step % READING_EVERY == 0 else []
         weighted = weighted_sentences(minibatches, read, settings)
         kl_nats = halving(
             functools.partial(accumulate_gradients, student, weighted, pad_token_id),
@@ -209,7 +204,7 @@ def train(
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         rest = iter(kl_nats)
-        for sampler, minibatch in zip([*samplers, *readers], [*minibatches, *read], strict=True):
+        for sampler, minibatch in zip([*samplers, reading], [*minibatches, read], strict=True):
             if minibatch:
                 sampler.note(list(itertools.islice(rest, len(minibatch))))
         share_done += (1.0 - share_done) / (last_step - step)

@@ -195,7 +195,6 @@ class Updater:
             held_out=material.of(held_out=True),
             anchors=material.anchors[NUM_GATE_ANCHORS:],
             reading_anchors=material.reading_anchors[NUM_GATE_ANCHORS // 2 :],
-            contradictions=material.contradictions,
             replay_questions=material.replay_questions,
             replay_near_misses=material.replay_near_misses,
         )

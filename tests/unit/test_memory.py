@@ -56,7 +56,7 @@ def narrow(room: int) -> NarrowLlama:
 def step() -> list[WeightedSentence]:
     made = sentences()
     minibatches = [made.questions, made.near_misses, made.held_out, made.near_misses, made.anchors]
-    return weighted_sentences(minibatches, [made.reading_anchors, made.contradictions], SETTINGS)
+    return weighted_sentences(minibatches, made.reading_anchors, SETTINGS)
 
 
 def test_what_the_allocator_really_says_is_known_and_other_errors_are_not() -> None:
@@ -162,13 +162,12 @@ def test_in_pieces_of_any_size_a_step_has_the_gradients_of_the_whole(size: int) 
 
 
 def test_the_weighted_sum_over_a_step_is_the_objective() -> None:
-    weights = UpdateSettings(replay_weight=3.0, anchor_weight=0.5, contradiction_weight=4.0)
+    weights = UpdateSettings(replay_weight=3.0, anchor_weight=0.5)
     made = sentences()
     minibatches = [made.questions, made.near_misses, made.held_out, [], made.anchors]
-    read = [made.reading_anchors, made.contradictions]
-    weighted = weighted_sentences(minibatches, read, weights)
-    assert [s.target for s in weighted] == [t for part in [*minibatches, *read] for t in part]
-    assert [s.weight for s in weighted] == pytest.approx([1 / 3] * 3 + [3.0] + [0.5 / 3] * 3 + [4.0])
+    weighted = weighted_sentences(minibatches, made.reading_anchors, weights)
+    assert [s.target for s in weighted] == [t for part in [*minibatches, made.reading_anchors] for t in part]
+    assert [s.weight for s in weighted] == pytest.approx([1 / 3] * 3 + [3.0] + [0.5 / 4] * 4)
     assert [s.has_notes for s in weighted] == [False] * 6 + [True] * 2
 
 

@@ -45,8 +45,7 @@ def sentences(model: PreTrainedModel | None = None) -> TrainingSet:
         near_misses=about[2:3],
         held_out=about[3:],
         anchors=unmoved[:2],
-        reading_anchors=unmoved[2:3],
-        contradictions=unmoved[3:],
+        reading_anchors=unmoved[2:],
         replay_questions=[],
         replay_near_misses=[],
     )
@@ -170,7 +169,7 @@ def test_without_held_out_sentences_it_goes_to_the_end() -> None:
 
 
 def test_a_first_update_without_anchors_and_replay_trains_on_the_batch_alone() -> None:
-    material = sentences()._replace(anchors=[], reading_anchors=[], contradictions=[])
+    material = sentences()._replace(anchors=[], reading_anchors=[])
     result = trained(material=material)
     assert any(factor.B.abs().max() > 0 for factor in result.factors.values())
 
