@@ -22,12 +22,14 @@ from typing import Any, ClassVar, Final
 import gymnasium
 from gymnasium.spaces import Text
 
+from agent.household import words
 from agent.household.language import FAVOURITE_PREFIX
 from agent.household.world import Event, HouseConfig, Outcome, World
 
 MAX_COMMAND_CHARS: Final = 200
 MAX_OBSERVATION_CHARS: Final = 8192
-COMMAND_CHARSET: Final = string.ascii_letters + string.digits + " '.,?!-"
+_ACCENTED: Final = "".join(forms[1:] for forms in words.ACCENTED)
+COMMAND_CHARSET: Final = string.ascii_letters + _ACCENTED + _ACCENTED.upper() + string.digits + " '.,?!-"
 OBSERVATION_CHARSET: Final = COMMAND_CHARSET + ":;\n"
 
 _PREPOSITION: Final = "(?:in|on|under|behind|beside|near|at|into|inside|onto|to)"

@@ -180,7 +180,7 @@ KNOWN_WORDS: Final = frozenset(_LISTED | set(_COMMON_WORDS))
 CUT_SHARE: Final = 0.6
 NUMBER_SHARE: Final = 0.03
 ACCENT_SHARE: Final = 0.04
-_ACCENTED: Final = ("aàáâãäåą", "cçćč", "dð", "eèéêëęě", "gğ", "iíîï", "lł", "nñńň", "oóôõöøő", "rř", "sśšş", "uúùûüůű", "yý", "zźżž")
+ACCENTED: Final = ("aàáâãäåą", "cçćč", "dð", "eèéêëęě", "gğ", "iíîï", "lł", "nñńň", "oóôõöøő", "rř", "sśšş", "uúùûüůű", "yý", "zźżž")
 SHORTEST: Final = 3
 LONGEST: Final = 12
 
@@ -194,7 +194,7 @@ def _cut(rng: random.Random) -> str:
 
 def _accented(word: str, rng: random.Random) -> str:
     """The word with one of its letters, if any of them has accented forms, as one of these."""
-    places = [(index, forms) for index, letter in enumerate(word) for forms in _ACCENTED if letter == forms[0]]
+    places = [(index, forms) for index, letter in enumerate(word) for forms in ACCENTED if letter == forms[0]]
     index, forms = rng.choice(places) if places else (0, "")
     return word[:index] + rng.choice(forms[1:]) + word[index + 1 :] if forms else word
 

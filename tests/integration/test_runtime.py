@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.usefixtures("ray_session"), pytest.mark.timeout(400)]
 
 MODEL = os.environ.get("SELFPARAM_TEST_MODEL")
 MUG = "I put the red mug in the kitchen drawer."
-SMALL = UpdateSettings(num_steps=12, num_anchors=80, questions_per_experience=16, near_misses_per_experience=8)
+SMALL = UpdateSettings(num_steps=30, num_anchors=80, questions_per_experience=16, near_misses_per_experience=8)
 OPEN = GateSettings(min_efficacy=0.0, max_false_recall=1.0, max_retention_loss=1.0, max_drift_nats=10.0)
 
 

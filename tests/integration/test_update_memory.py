@@ -29,12 +29,15 @@ with AgentMemory.open(sys.argv[1], model=sys.argv[2], device="cpu", settings=set
     memory.tell("I put the red mug in the kitchen drawer.")
     memory.ask("Where is the red mug?")
     memory.updater
-    num_bytes = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() + 20 * 2**20
-    resource.setrlimit(resource.RLIMIT_AS, (num_bytes, num_bytes))
-    try:
-        memory.update()
-    except OutOfMemory as error:
-        print(error)
+    for spare in (20, 10, 5, 2, 1):  # MiB; what the allocators have kept differs from run to run
+        num_bytes = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() + spare * 2**20
+        resource.setrlimit(resource.RLIMIT_AS, (num_bytes, num_bytes))
+        try:
+            memory.update()
+            memory.rollback(0)
+        except OutOfMemory as error:
+            print(error)
+            break
 """
 
 
