@@ -4,13 +4,10 @@ Knows `config.json`, `log.sqlite3` and `blobs/`. Refuses to know what the model 
 telling the agent something is quick.
 """
 
-import errno
 import json
 import os
 import re
-import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final, Literal, TypeVar
@@ -23,6 +20,7 @@ from memory_log.blobs import BlobStore
 from memory_log.clock import Clock, utc_now
 from memory_log.disk import naming_a_full_disk
 from memory_log.errors import BadInput, BaseModelChanged, DiskFull, NotAModel, SchemaTooNew
+from memory_log.files import sync, write_once, written_aside
 from memory_log.log import MemoryLog
 from memory_log.records import Name, Record
 from memory_log.upkeep import LogUpkeep
@@ -37,8 +35,6 @@ BASES_FOLDER: Final = "bases"
 
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
 Opened = TypeVar("Opened")
-
-_NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 class HomeConfig(Record):
@@ -178,9 +174,9 @@ class Home:
         path = self.path / CONFIG_FILE
         config = _validated(path, {**read_config(path).model_dump(), **changes})
         try:
-            with naming_a_full_disk(self.path), _written_aside(path, _as_text(config)) as aside:
+            with naming_a_full_disk(self.path), written_aside(path, _as_text(config)) as aside:
                 aside.rename(path)
-                _sync_folder(self.path)
+                sync(self.path)
         except DiskFull:
             raise
         except OSError as exc:
@@ -239,57 +235,8 @@ def _make(folder: Path, config: HomeConfig) -> None:
         ) from exc
 
 
-def write_once(path: Path, text: str) -> None:
-    """Give a file its content, whole and on disk when this returns; one that is there already stays as it is.
-
-    Two processes may do this at once: each writes aside, and the first link decides.
-
-    Raises:
-        DiskFull: there is no room; nothing is left behind.
-        OSError: it cannot be written.
-    """
-    with naming_a_full_disk(path.parent), _written_aside(path, text) as aside:
-        _publish(aside, path)
-        _sync_folder(path.parent)
-
-
 def _as_text(config: HomeConfig) -> str:
     return config.model_dump_json(indent=2) + "\n"
-
-
-@contextmanager
-def _written_aside(path: Path, text: str) -> Iterator[Path]:
-    """A file beside another with its new content, on disk; gone afterwards unless it got another name."""
-    aside = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}.unfinished")
-    try:
-        with aside.open("x", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        yield aside
-    finally:
-        aside.unlink(missing_ok=True)
-
-
-def _publish(aside: Path, path: Path) -> None:
-    try:
-        os.link(aside, path)
-    except FileExistsError:
-        return
-    except OSError as exc:
-        if exc.errno not in _NO_HARD_LINKS:
-            raise
-        # Some shared mounts have no hard links; there, two first uses in the same instant must agree on the model.
-        if not path.exists():
-            aside.rename(path)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def read_config(path: Path) -> HomeConfig:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
-from agent.home import BASES_FOLDER, write_once
+from agent.home import BASES_FOLDER
 from memory_log.errors import BadInput, BaseModelChanged
+from memory_log.files import write_once
 from memory_log.records import Record
 
 WEIGHTS = "weights"

@@ -4,14 +4,13 @@ Knows: a handful of questions with a note each, and the file in the home that re
 know: updates, displays.
 """
 
-import os
-import secrets
 from pathlib import Path
 from typing import Final
 
 from pydantic import Field, ValidationError
 
 from agent.reading_check import WEAK_SHARE, num_right, reading_items
+from memory_log.files import written_aside
 from memory_log.records import Record
 from updater.language_model import LanguageModel
 
@@ -49,7 +48,6 @@ def probe_reading(home: Path, base: LanguageModel) -> ReadingProbe:
     items = reading_items(NUM_NOTES, num_notes=1, seed=0)
     probe = ReadingProbe(fingerprint=base.fingerprint, num_right=num_right(base, items), num_asked=len(items))
     # Two processes may do this at once; each writes the same.
-    aside = home / f"{FILE}.{os.getpid()}.{secrets.token_hex(4)}.unfinished"
-    aside.write_text(probe.model_dump_json() + "\n", encoding="utf-8")
-    aside.replace(home / FILE)
+    with written_aside(home / FILE, probe.model_dump_json() + "\n") as aside:
+        aside.replace(home / FILE)
     return probe

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from memory_log.disk import naming_a_full_disk
 from memory_log.errors import BadInput
 
 READ_BYTES = 1 << 20
@@ -31,7 +32,8 @@ def publish(aside: Path, path: Path) -> bool:
     except OSError as exc:
         if exc.errno not in _NO_HARD_LINKS:
             raise
-        # Some shared mounts have no hard links. Names are made of version numbers, which are given out once.
+        # Some shared mounts have no hard links. There, names of blobs are given out once, and two that write the same
+        # home's config in the same instant must agree.
         if path.exists():
             return False
         aside.rename(path)
@@ -45,6 +47,34 @@ def sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+@contextmanager
+def written_aside(path: Path, text: str) -> Iterator[Path]:
+    """A file beside another with its new content, on disk; gone afterwards unless it got another name."""
+    aside = aside_of(path)
+    try:
+        with aside.open("x", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        yield aside
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def write_once(path: Path, text: str) -> None:
+    """Give a file its content, whole and on disk when this returns; one that is there already stays as it is.
+
+    Two processes may do this at once: each writes aside, and the first link decides.
+
+    Raises:
+        DiskFull: there is no room; nothing is left behind.
+        OSError: it cannot be written.
+    """
+    with naming_a_full_disk(path.parent), written_aside(path, text) as aside:
+        publish(aside, path)
+        sync(path.parent)
 
 
 def digest(path: Path) -> tuple[str, int]:
