@@ -5,12 +5,23 @@ Knows argparse. Refuses to know what a command does.
 
 import argparse
 import importlib.metadata
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NoReturn
 
 from agent import commands
-from agent.commands import Options
+from agent.cli_arguments import (
+    WideHelp,
+    add_command,
+    add_global_options,
+    add_json,
+    add_plain,
+    positive,
+    utf8,
+    whole,
+)
+from agent.cli_parser_copies import add_copies
+from agent.cli_parser_models import add_models
+from agent.cli_parser_why import add_why
 from memory_log.records import ExperienceState
 
 DESCRIPTION = """\
@@ -52,16 +63,11 @@ exit codes:
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands; documentation tests walk it."""
-    # These are made with what stands below.
-    from agent.cli_parser_copies import add_copies
-    from agent.cli_parser_models import add_models
-    from agent.cli_parser_why import add_why
-
     parser = argparse.ArgumentParser(
-        prog="selfparam", description=DESCRIPTION, epilog=EPILOG, formatter_class=_Wide, allow_abbrev=False
+        prog="selfparam", description=DESCRIPTION, epilog=EPILOG, formatter_class=WideHelp, allow_abbrev=False
     )
     parser.add_argument("--version", action=_ShowRelease, help="print the release and exit")
-    _add_global_options(parser.add_argument_group("global options"), is_default=True)
+    add_global_options(parser.add_argument_group("global options"), is_default=True)
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_talking(subparsers)
     _add_learning(subparsers)
@@ -74,7 +80,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_talking(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    tell = _command(
+    tell = add_command(
         subparsers, "tell", commands.tell, "store what happened",
         "Store experiences in the log. They are on disk when this returns, and pending until an update learns them.\n"
         "Either all texts are stored or none.",
@@ -83,26 +89,26 @@ def _add_talking(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
         "text", nargs="+", metavar="TEXT", help="one experience, up to 16 KiB; - reads one a line from standard input"
     )
     tell.add_argument(
-        "--fact", nargs=3, action="append", default=[], type=_utf8, metavar=("SUBJECT", "RELATION", "VALUE"),
+        "--fact", nargs=3, action="append", default=[], type=utf8, metavar=("SUBJECT", "RELATION", "VALUE"),
         help='what the text states, if you know it, such as: --fact "red mug" location "kitchen drawer". Later facts '
         "about the same subject and relation replace earlier ones. May be repeated (default: none)",
     )  # fmt: skip
     tell.add_argument(
-        "--key", type=_utf8, help="makes telling twice harmless: a key that is there stores nothing new (default: none)"
+        "--key", type=utf8, help="makes telling twice harmless: a key that is there stores nothing new (default: none)"
     )
-    ask = _command(
+    ask = add_command(
         subparsers, "ask", commands.ask, "ask a question",
         "Answer a question from the weights alone, without looking anything up. The answer names its version.",
     )  # fmt: skip
-    ask.add_argument("question", type=_utf8, metavar="QUESTION", help="the question")
+    ask.add_argument("question", type=utf8, metavar="QUESTION", help="the question")
     ask.add_argument(
-        "--version", type=_whole, dest="number", metavar="N", help="ask version N (default: the one that serves)"
+        "--version", type=whole, dest="number", metavar="N", help="ask version N (default: the one that serves)"
     )
-    _add_json(ask, "print one JSON object: question, answer, version, known")
+    add_json(ask, "print one JSON object: question, answer, version, known")
 
 
 def _add_learning(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    update = _command(
+    update = add_command(
         subparsers, "update", commands.update, "learn what is pending",
         "Turn the oldest pending experiences into a new version of the weights, which serves if the gate admits it.\n"
         "Prints the efficacy (share of held-out sentences answered as they would be with notes), the KL divergence\n"
@@ -110,102 +116,52 @@ def _add_learning(subparsers: "argparse._SubParsersAction[argparse.ArgumentParse
         "Ctrl-C is safe: the experiences wait for the next update.",
     )  # fmt: skip
     update.add_argument(
-        "--limit", type=_positive, metavar="N", help="learn at most N experiences, the oldest first (default: 8)"
+        "--limit", type=positive, metavar="N", help="learn at most N experiences, the oldest first (default: 8)"
     )
     update.add_argument(
         "--dry-run", action="store_true", dest="is_dry_run",
         help="show what this update would learn, refuse and replace, up to training; store nothing (default: update)",
     )  # fmt: skip
-    _add_plain(update)
-    rollback = _command(
+    add_plain(update)
+    rollback = add_command(
         subparsers, "rollback", commands.rollback, "let an earlier version serve again",
         "Let version N serve again. Experiences that only later versions know are pending again; the next update\n"
         "goes on from N. Nothing is deleted: a rollback to the later version brings it back.",
     )  # fmt: skip
-    rollback.add_argument("number", type=_whole, metavar="N", help="number of an admitted version: see `versions`")
+    rollback.add_argument("number", type=whole, metavar="N", help="number of an admitted version: see `versions`")
 
 
 def _add_looking(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    log = _command(
+    log = add_command(
         subparsers, "log", commands.log, "list experiences",
         "List the newest experiences, the latest at the end, with their state and the version that has learned them.",
     )  # fmt: skip
     log.add_argument(
         "--state", choices=[state.value for state in ExperienceState], help="only those in this state (default: all)"
     )
-    log.add_argument("--limit", type=_positive, default=20, metavar="N", help="at most N experiences (default: 20)")
-    _add_json(log, "print one JSON object a line")
-    versions = _command(
+    log.add_argument("--limit", type=positive, default=20, metavar="N", help="at most N experiences (default: 20)")
+    add_json(log, "print one JSON object a line")
+    versions = add_command(
         subparsers, "versions", commands.versions, "list versions",
         "List every version with its parent and its figures; * marks the one that serves.",
     )  # fmt: skip
-    _add_json(versions, "print one JSON object a line")
+    add_json(versions, "print one JSON object a line")
 
 
 def _add_demo(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    demo = _command(
+    demo = add_command(
         subparsers, "demo", commands.demo, "watch an agent come to know its house",
         "An agent lives in a made-up house, a worker turns what it experiences into weights, and a client keeps\n"
         "asking while new versions are swapped in. Takes some minutes on two cores. Ends with a table, the retention\n"
         "matrix as a picture and summary.json. It has a home of its own: --home and --lineage change nothing here.",
     )  # fmt: skip
-    demo.add_argument("--updates", type=_positive, default=8, metavar="N", help="number of updates (default: 8)")
+    demo.add_argument("--updates", type=positive, default=8, metavar="N", help="number of updates (default: 8)")
     demo.add_argument(
-        "--experiences-per-update", type=_positive, default=5, metavar="N", help="experiences in each (default: 5)"
+        "--experiences-per-update", type=positive, default=5, metavar="N", help="experiences in each (default: 5)"
     )
-    demo.add_argument("--seed", type=_whole, default=0, help="seed of house, agent and updates (default: 0)")
+    demo.add_argument("--seed", type=whole, default=0, help="seed of house, agent and updates (default: 0)")
     demo.add_argument("--out", metavar="DIR", help="folder for the results (default: chosen and printed)")
-    _add_plain(demo)
-
-
-def _command(
-    subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]",
-    name: str, run: Callable[[Options], int], summary: str, description: str,
-) -> argparse.ArgumentParser:  # fmt: skip
-    parser = subparsers.add_parser(
-        name, help=summary, description=description, formatter_class=_Wide, allow_abbrev=False
-    )
-    parser.set_defaults(run=run)
-    _add_global_options(parser.add_argument_group("global options"), is_default=False)
-    return parser
-
-
-def _add_global_options(group: "argparse._ArgumentGroup", *, is_default: bool) -> None:
-    # After the command they have no default of their own, which would undo what stood before it.
-    def default(value: object) -> object:
-        return value if is_default else argparse.SUPPRESS
-
-    group.add_argument(
-        "--home", dest="home_option", default=default(None), metavar="DIR",
-        help="folder of log, deltas and config (default: $SELFPARAM_HOME, else ./.selfparam)",
-    )  # fmt: skip
-    group.add_argument(
-        "--model", type=_utf8, default=default(None), metavar="PATH_OR_HF_ID",
-        help="any Hugging Face causal LM; a new home remembers it (default: the home's, else the embedded one)",
-    )  # fmt: skip
-    group.add_argument(
-        "--lineage", type=_lineage, default=default("default"), metavar="NAME", help="whose memory (default: default)"
-    )
-    group.add_argument(
-        "--device", type=_device, default=default("auto"), metavar="NAME",
-        help="auto, cpu, cuda or cuda:N; auto is a GPU where there is one (default: auto)",
-    )  # fmt: skip
-    group.add_argument("--debug", action="store_true", default=default(False), help="show tracebacks")
-
-
-def _add_json(parser: argparse.ArgumentParser, explanation: str) -> None:
-    parser.add_argument("--json", action="store_true", dest="is_json", help=f"{explanation} (default: text)")
-
-
-def _add_plain(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--plain", action="store_true", dest="is_plain", help="lines instead of a live display (default: when piped)"
-    )
-
-
-class _Wide(argparse.RawDescriptionHelpFormatter):
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=28, width=110)
+    add_plain(demo)
 
 
 class _ShowRelease(argparse.Action):
@@ -219,37 +175,3 @@ class _ShowRelease(argparse.Action):
             release = "run from its sources, not installed"
         print(f"selfparam {release}")
         parser.exit()
-
-
-def _utf8(text: str) -> str:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise argparse.ArgumentTypeError("not UTF-8 text; convert it to UTF-8") from None
-    return text
-
-
-def _lineage(text: str) -> str:
-    # The name is also that of the lineage's folder among the deltas.
-    if not re.fullmatch(r"\w[\w.-]{,127}", _utf8(text)):
-        raise argparse.ArgumentTypeError(f"got {text!r}, needs letters, digits, '.', '_' and '-', 128 at most")
-    return text
-
-
-def _device(text: str) -> str:
-    if not re.fullmatch(r"auto|cpu|cuda(:\d{1,3})?", text, re.ASCII):
-        raise argparse.ArgumentTypeError(f"got {text!r}, needs auto, cpu, cuda or cuda:N")
-    return text
-
-
-def _whole(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or len(text) > 18:
-        raise argparse.ArgumentTypeError(f"got {text!r}, needs a whole number from 0")
-    return int(text)
-
-
-def _positive(text: str) -> int:
-    number = _whole(text)
-    if number == 0:
-        raise argparse.ArgumentTypeError("got 0, needs at least 1")
-    return number
