@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Engine, create_engine, event, insert, select, update
 from sqlalchemy.engine import URL, make_url
@@ -12,10 +13,14 @@ from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from memory_log.bells import Bell, FifoBells
 from memory_log.disk import disk_full, says_full
 from memory_log.errors import BadInput, DiskFull, SchemaTooNew
 from memory_log.readonly import ReadonlyFile
 from memory_log.tables import MADE_SINCE, SCHEMA_VERSION, metadata, schema_version
+
+if TYPE_CHECKING:
+    from memory_log.listening import ListeningBells
 
 BUSY_SECONDS = 30
 _SCHEMA_LOCK = 7_307_119_203  # an arbitrary number that all processes share
@@ -46,6 +51,7 @@ class Database:
                 self._engine = self._reader.engine()
             else:
                 self._engine = _sqlite(parsed) if is_file else _postgresql(parsed)
+            self._bells = FifoBells(Path(self._place)) if is_file else _listening(self._engine)
             with _disposed_on_error(self._engine):
                 if self._reader is None:
                     self._make_tables()
@@ -85,9 +91,16 @@ class Database:
         if self._reader is not None:
             raise BadInput(f"the log at {self._place} cannot be written; give yourself the right to, or use another")
         with self._naming_a_full_disk(), self._engine.connect() as bare:
-            connection = bare.execution_options(is_write=True)
+            rings: set[str] = set()
+            connection = bare.execution_options(is_write=True, rings=rings)
             with connection.begin():
                 yield connection
+            if rings:
+                self._bells.ring(rings, bare)
+
+    def bell(self, lineage: str) -> Bell:
+        """A bell that rings after a transaction of any process that said `ring_after` with this lineage."""
+        return self._bells.bell(lineage)
 
     @contextmanager
     def bare(self) -> Iterator[Connection]:
@@ -102,6 +115,7 @@ class Database:
 
     def close(self) -> None:
         """Close the pooled connections; the object may not be used afterwards."""
+        self._bells.close()
         self._engine.dispose()
 
     @contextmanager
@@ -134,6 +148,11 @@ class Database:
             found: int = connection.execute(select(schema_version.c.version)).scalar_one()
             _bring_up_to_date(connection, found)
         _check_not_newer(found)
+
+
+def ring_after(connection: Connection, *lineages: str) -> None:
+    """Wake whoever waits for the queues of these lineages, once this writing transaction is on disk."""
+    connection.get_execution_options()["rings"].update(lineages)
 
 
 def _check_not_newer(found: int) -> None:
@@ -228,3 +247,12 @@ def _acknowledge_only_what_is_on_disk(connection: DBAPIConnection, _record: Conn
     cursor.execute("SET SESSION synchronous_commit TO on")
     cursor.close()
     connection.commit()
+
+
+def _listening(engine: Engine) -> "ListeningBells":
+    from psycopg import Connection as Psycopg  # a driver that a log in SQLite does not need
+
+    from memory_log.listening import ListeningBells
+
+    known = {"connect_timeout": 10, "keepalives_idle": 30, **engine.dialect.create_connect_args(engine.url)[1]}
+    return ListeningBells(lambda: Psycopg.connect(autocommit=True, **known))

@@ -8,8 +8,9 @@ from types import TracebackType
 from typing import Self
 
 from memory_log import experiences, forgetting, targets
+from memory_log.bells import Bell
 from memory_log.clock import Clock, utc_now
-from memory_log.database import Database
+from memory_log.database import Database, ring_after
 from memory_log.records import Experience, ExperienceState, NewExperience
 
 
@@ -54,6 +55,7 @@ class ExperienceLog:
     def append_many(self, news: Sequence[NewExperience]) -> list[Experience]:
         """Store several experiences at once, all or none, much faster than one by one."""
         with self._database.writing() as tx:
+            ring_after(tx, *{new.lineage for new in news})
             return experiences.append_many(tx, news, self._clock())
 
     def get(self, experience_id: int) -> Experience:
@@ -94,4 +96,10 @@ class ExperienceLog:
         A version that has learned it keeps what it learned; `learned_in` still names it.
         """
         with self._database.writing() as tx:
-            return forgetting.forget(tx, experience_id)
+            tombstone = forgetting.forget(tx, experience_id)
+            ring_after(tx, tombstone.lineage)
+            return tombstone
+
+    def bell(self, lineage: str) -> Bell:
+        """A bell that rings when the lineage's queue may have changed, by any process: told, freed, ended, resumed."""
+        return self._database.bell(lineage)

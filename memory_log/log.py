@@ -6,6 +6,7 @@ Knows which module does what and when a transaction begins. Refuses to hold stat
 from collections.abc import Collection, Mapping, Sequence
 
 from memory_log import batches, pauses, probes, targets, versions
+from memory_log.database import ring_after
 from memory_log.experience_log import ExperienceLog
 from memory_log.records import (
     Batch,
@@ -62,6 +63,7 @@ class MemoryLog(ExperienceLog):
             UpdatesPaused: the lineage is paused.
         """
         with self._database.writing() as tx:
+            ring_after(tx, lineage)
             return batches.acquire(tx, lineage, owner, lease_seconds, self._clock())
 
     def renew_updater_lease(self, lease: UpdaterLease, *, lease_seconds: float) -> UpdaterLease:
@@ -72,6 +74,7 @@ class MemoryLog(ExperienceLog):
     def release_updater_lease(self, lease: UpdaterLease) -> None:
         """Give the lease back; what is still open under it waits again. Harmless when the lease is already over."""
         with self._database.writing() as tx:
+            ring_after(tx, lease.lineage)
             batches.release(tx, lease)
 
     def updater_lease(self, lineage: str) -> UpdaterLease | None:
@@ -92,6 +95,7 @@ class MemoryLog(ExperienceLog):
     def resume(self, lineage: str) -> Pause | None:
         """Let updates begin again. The pause that stood, None without one."""
         with self._database.writing() as tx:
+            ring_after(tx, lineage)
             return pauses.resume(tx, lineage)
 
     def pause_of(self, lineage: str) -> Pause | None:
@@ -116,6 +120,7 @@ class MemoryLog(ExperienceLog):
             NothingPending, LeaseLost.
         """
         with self._database.writing() as tx:
+            ring_after(tx, lease.lineage)
             return batches.open_batch(tx, lease, limit, self._clock())
 
     def preview_batch(self, lineage: str, *, limit: int) -> Batch:
@@ -126,6 +131,7 @@ class MemoryLog(ExperienceLog):
     def open_batch_of(self, lease: UpdaterLease, experience_ids: Sequence[int]) -> Batch:
         """Claim exactly these pending experiences, to bisect a rejected batch."""
         with self._database.writing() as tx:
+            ring_after(tx, lease.lineage)
             return batches.open_batch_of(tx, lease, experience_ids, self._clock())
 
     def batch(self, batch_id: int) -> Batch:
@@ -171,6 +177,7 @@ class MemoryLog(ExperienceLog):
             HeadMoved: the candidate's parent is no longer the head.
         """
         with self._database.writing() as tx:
+            ring_after(tx, lease.lineage)
             return versions.admit(tx, lease, version_number, metrics=metrics, superseded=superseded or {})
 
     def reject(self, lease: UpdaterLease, version_number: int, reason: str) -> Version:
@@ -181,6 +188,7 @@ class MemoryLog(ExperienceLog):
     def reject_batch(self, lease: UpdaterLease, batch_id: int, *, reason: str, refuse_experiences: bool) -> None:
         """End a batch unlearned, with its candidates and targets; its experiences wait again or are refused."""
         with self._database.writing() as tx:
+            ring_after(tx, lease.lineage)
             batches.reject(tx, lease, batch_id, reason, refuse_experiences)
 
     # Versions
@@ -212,6 +220,7 @@ class MemoryLog(ExperienceLog):
             LineageBusy: an update runs.
         """
         with self._database.writing() as tx:
+            ring_after(tx, lineage)
             return versions.rollback(tx, lineage, number, self._clock())
 
     def referenced_blobs(self) -> set[str]:
