@@ -353,6 +353,15 @@ def is_being_updated(connection: Connection, lineage: str, now: datetime) -> boo
     return row is not None and is_held(connection, row, now)
 
 
+def num_waiting(connection: Connection, lineage: str, at_most: int, now: datetime) -> int:
+    """Pending experiences, and those that an expired lease still holds: the next update frees them."""
+    states = [ExperienceState.PENDING.value]
+    if not is_being_updated(connection, lineage, now):
+        states.append(ExperienceState.LEASED.value)
+    some = select(experiences.c.id).where(experiences.c.lineage == lineage, experiences.c.state.in_(states))
+    return connection.execute(select(func.count()).select_from(some.limit(at_most).subquery())).scalar_one()
+
+
 def current_lease(connection: Connection, lineage: str) -> UpdaterLease | None:
     """The lease on record, expired or not."""
     row = connection.execute(select(lineages).where(lineages.c.name == lineage)).one_or_none()

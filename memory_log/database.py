@@ -254,5 +254,6 @@ def _listening(engine: Engine) -> "ListeningBells":
 
     from memory_log.listening import ListeningBells
 
-    known = {"connect_timeout": 10, "keepalives_idle": 30, **engine.dialect.create_connect_args(engine.url)[1]}
-    return ListeningBells(lambda: Psycopg.connect(autocommit=True, **known))
+    ours = {"connect_timeout": 10, "keepalives_idle": 30, "application_name": "selfparam bells"}
+    settings = ours | engine.dialect.create_connect_args(engine.url)[1]
+    return ListeningBells(lambda: Psycopg.connect(autocommit=True, **settings))

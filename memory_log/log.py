@@ -113,6 +113,14 @@ class MemoryLog(ExperienceLog):
         with self._database.reading() as tx:
             return batches.is_being_updated(tx, lineage, self._clock())
 
+    def num_waiting(self, lineage: str, *, at_most: int) -> int:
+        """How many experiences an update could learn now, those of an expired lease included; counts no further.
+
+        However long the log is, this takes the same time.
+        """
+        with self._database.reading() as tx:
+            return batches.num_waiting(tx, lineage, at_most, self._clock())
+
     def open_batch(self, lease: UpdaterLease, *, limit: int) -> Batch:
         """Claim the oldest pending experiences as one stored batch on top of the head.
 
