@@ -19,8 +19,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from sqlalchemy import Connection
-
 from memory_log.errors import BadInput
 
 MARK_LENGTH: Final = 32
@@ -162,7 +160,7 @@ class FifoBells:
             _LOGGER.info("no bell can be hung at %s (%s): changes by other processes are seen late", self._folder, exc)
             return piped_bell(lambda bell: None)
 
-    def ring(self, lineages: Collection[str], _: Connection) -> None:
+    def ring(self, lineages: Collection[str], _driver: object) -> None:
         """Ring every bell of these lineages, in whichever process; never fails."""
         marks = {mark_of(lineage) for lineage in lineages}
         try:

@@ -12,8 +12,6 @@ from typing import Any, Final
 
 import psycopg
 from psycopg import sql
-from sqlalchemy import Connection, text
-from sqlalchemy.exc import DBAPIError
 
 from memory_log.bells import MARK_LENGTH, Bell, mark_of, piped_bell
 
@@ -27,9 +25,9 @@ _PREFIX: Final = "'selfparam_bell_' || to_regclass('lineages')::oid || '_'"
 
 # A transaction that notifies holds a lock of the whole server until it is on disk, and with it every other that does.
 # This one comes after the change is on disk, holds nothing, and need not be on disk itself.
-_RING: Final = text(
+_RING: Final = (
     f"SELECT set_config('synchronous_commit', 'off', true), pg_notify({_PREFIX} || mark, '') "
-    "FROM unnest(CAST(:marks AS text[])) AS mark"
+    "FROM unnest(%s::text[]) AS mark"
 )
 
 _LOGGER = logging.getLogger(__name__)
@@ -62,17 +60,19 @@ class ListeningBells:
             self._news.ring()
         return bell
 
-    def ring(self, lineages: Collection[str], connection: Connection) -> None:
+    def ring(self, lineages: Collection[str], driver: psycopg.Connection[Any]) -> None:
         """Ring every bell of these lineages, in whichever process; never fails.
 
         Args:
             lineages: whose queue has changed, on disk.
-            connection: one of the log's, between transactions.
+            driver: a connection between transactions.
         """
         try:
-            marks = [mark_of(lineage) for lineage in lineages]
-            connection.execution_options(isolation_level="AUTOCOMMIT").execute(_RING, {"marks": marks})
-        except DBAPIError as exc:  # the change is on disk all the same
+            was_autocommit = driver.autocommit
+            driver.autocommit = True  # tells the server nothing
+            driver.execute(_RING, ([mark_of(lineage) for lineage in lineages],))
+            driver.autocommit = was_autocommit
+        except psycopg.Error as exc:  # the change is on disk all the same
             _LOGGER.warning("could not ring for %s, whose waiters see the change late: %s", sorted(lineages), exc)
 
     def close(self) -> None:
