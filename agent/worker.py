@@ -5,6 +5,7 @@ computed, Ray, displays.
 """
 
 import logging
+import math
 import os
 import threading
 import time
@@ -127,6 +128,7 @@ class UpdateWorker:
         self._bell: Bell | None = None
         self._announced: int | None = None
         self._waiting_since: float | None = None
+        self._seconds_to_due = math.inf
         self._lock = threading.Lock()  # guards the two below, which other threads read
         self._status = WorkerStatus(pid=os.getpid())
         self._outcomes: deque[UpdateOutcome] = deque(maxlen=NUM_OUTCOMES_KEPT)
@@ -192,7 +194,7 @@ class UpdateWorker:
             return None  # another updater was quicker, or somebody has paused the lineage since we looked
 
     def _is_time(self) -> bool:
-        num_waiting = self._log.num_waiting(self._lineage, at_most=self._batch_size)
+        num_waiting = self._num_waiting()
         if num_waiting == 0:
             self._waiting_since = None
             return False
@@ -201,12 +203,21 @@ class UpdateWorker:
             self._waiting_since = now
         return num_waiting >= self._batch_size or now - self._waiting_since >= self._max_wait_seconds
 
+    def _num_waiting(self) -> int:
+        """As far as a batch goes; what a dead worker's expired lease holds counts: the next update frees it."""
+        num_waiting = self._log.num_waiting(self._lineage, at_most=self._batch_size)
+        if num_waiting == self._batch_size:
+            return num_waiting
+        due = self._log.next_due(self._lineage)
+        self._seconds_to_due = math.inf if due is None else (due - self._clock()).total_seconds()
+        return num_waiting + self._log.num_abandoned(self._lineage, at_most=self._batch_size)
+
     def _seconds_to_next_look(self) -> float:
-        """Until what waits has waited long enough, and never longer than between two looks."""
-        if self._waiting_since is None:
-            return self._poll_seconds
-        seconds = self._waiting_since + self._max_wait_seconds - self._monotonic()
-        return min(seconds, self._poll_seconds) if seconds > 0 else self._poll_seconds
+        """Until what waits has waited long enough or what was put off is due; never longer than between two looks."""
+        times = [self._seconds_to_due]
+        if self._waiting_since is not None:
+            times.append(self._waiting_since + self._max_wait_seconds - self._monotonic())
+        return min([self._poll_seconds, *(seconds for seconds in times if seconds > 0)])
 
     def _update(self) -> UpdateOutcome:
         stored_at: list[datetime] = []

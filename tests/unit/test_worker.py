@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from agent.worker import UpdateStopped, UpdateWorker
+from memory_log.clock import Clock, utc_now
 from memory_log.errors import BadInput, LineageBusy, NothingPending
 from memory_log.log import MemoryLog
 from memory_log.records import ExperienceState
@@ -55,12 +56,12 @@ def log(tmp_path: Path, clock: HandClock) -> Iterator[MemoryLog]:
         yield opened
 
 
-def worker_of(log: MemoryLog, clock: HandClock, **changes: object) -> tuple[UpdateWorker, list[int], LogUpdater]:
+def worker_of(log: MemoryLog, clock: Clock, **changes: object) -> tuple[UpdateWorker, list[int], LogUpdater]:
     announced: list[int] = []
     updater = changes.pop("updater", None) or LogUpdater(log)
     values = {
         "batch_size": 2, "max_wait_seconds": 30, "announce": announced.append, "clock": clock,
-        "monotonic": lambda: clock.now.timestamp(), "poll_seconds": 0.001, **changes,
+        "monotonic": lambda: clock().timestamp(), "poll_seconds": 0.001, **changes,
     }  # fmt: skip
     return UpdateWorker(updater, "default", **values), announced, updater
 
@@ -225,6 +226,20 @@ def test_it_wakes_for_fewer_when_they_have_waited_though_nothing_rings(log: Memo
         until(lambda: announced == [0])
         tell(log, 1)
         until(lambda: len(worker.status().outcomes) == 1)
+
+
+def test_it_wakes_when_what_was_put_off_is_due(tmp_path: Path) -> None:
+    with MemoryLog(f"sqlite:///{tmp_path / 'log.db'}") as log:
+        log.ensure_lineage("default", base_fingerprint=BASE)
+        tell(log, 1)
+        for _ in range(2):
+            log.open_batch(log.acquire_updater_lease("default", owner="dying", lease_seconds=0.01), limit=1)
+            time.sleep(0.02)
+        log.acquire_updater_lease("default", owner="worker", lease_seconds=0.001)
+        assert log.next_due("default") is not None
+        worker, _, _ = worker_of(log, utc_now, poll_seconds=3600, max_wait_seconds=0, monotonic=time.monotonic)
+        with running(worker):
+            until(lambda: len(worker.status().outcomes) == 1)
 
 
 def test_what_waited_through_a_pause_does_not_keep_it_busy(log: MemoryLog, clock: HandClock) -> None:
