@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -60,14 +59,9 @@ def test_what_another_process_appends_rings_the_bell_of_its_lineage_and_no_other
 
 
 def test_two_logs_in_one_database_or_folder_ring_their_own_bells_only(
-    log: MemoryLog, log_url: str, tmp_path: Path, request: pytest.FixtureRequest
+    log: MemoryLog, log_url: str, new_log_url: Callable[[], str]
 ) -> None:
-    if log_url.startswith("postgresql"):
-        with psycopg.connect(log_url, autocommit=True) as connection:
-            connection.execute("CREATE SCHEMA other_log_of_bells")
-        second_url = log_url.rpartition("%3D")[0] + "%3Dother_log_of_bells"
-    else:
-        second_url = f"sqlite:///{tmp_path / 'home' / 'other.db'}"
+    second_url = new_log_url() if log_url.startswith("postgresql") else f"{log_url}-other"
     with MemoryLog(second_url) as second, quiet_bell(log, log_url) as bell, quiet_bell(second, second_url) as other:
         second.append(experience("Something happened."))
         assert other.wait(LONG_SECONDS) and not bell.wait(0)
@@ -96,9 +90,9 @@ def test_everything_that_moves_the_queue_or_makes_room_rings_once(log: MemoryLog
         candidate = log.add_candidate(leases[-1], batch_id, delta=delta(), weights_hash="h", metrics={})
         log.admit(leases[-1], candidate.number)
 
-    def reject() -> None:
+    def reject(refuse_experiences: bool = False) -> None:
         batch_id = log.memberships(1)[-1].batch_id
-        log.reject_batch(leases[-1], batch_id, reason="too bad", refuse_experiences=False)
+        log.reject_batch(leases[-1], batch_id, reason="too bad", refuse_experiences=refuse_experiences)
 
     def pause_and_resume() -> None:
         log.pause("default", by="mira")
@@ -108,7 +102,8 @@ def test_everything_that_moves_the_queue_or_makes_room_rings_once(log: MemoryLog
         lambda: log.append_many([experience("One."), experience("Two.")]), lease,
         lambda: log.open_batch(leases[-1], limit=1), reject, lambda: log.open_batch_of(leases[-1], [1]), admit,
         lambda: log.release_updater_lease(leases[-1]), lambda: log.rollback("default", 0), lambda: log.forget(2),
-        pause_and_resume,
+        pause_and_resume, lease, lambda: log.open_batch_of(leases[-1], [1]), lambda: reject(refuse_experiences=True),
+        lambda: log.requeue([1]),
     ]  # fmt: skip
     with quiet_bell(log, log_url) as bell:
         for number, act in enumerate(acts):
@@ -174,8 +169,8 @@ def until(is_so: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def test_a_killed_waiter_leaves_nothing_that_stays(log: MemoryLog, log_url: str, tmp_path: Path) -> None:
-    folder = tmp_path / "home" / "log.db-bells"
+def test_a_killed_waiter_leaves_nothing_that_stays(log: MemoryLog, log_url: str) -> None:
+    folder = f"{log_url.removeprefix('sqlite:///')}-bells"
 
     def num_bells() -> int:
         return num_listeners(log_url) if log_url.startswith("postgresql") else len(os.listdir(folder))
