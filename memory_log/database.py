@@ -6,39 +6,49 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, create_engine, event, insert, select, update
+from sqlalchemy import Connection, Engine, Transaction, create_engine, event, insert, select, update
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from memory_log.disk import disk_full, says_full
-from memory_log.errors import BadInput, DiskFull, SchemaTooNew
+from memory_log import faults
+from memory_log.errors import BadInput, LogUnavailable, SchemaTooNew, SelfParamError
 from memory_log.readonly import ReadonlyFile
+from memory_log.server import RETRY_PAUSE_SECONDS, Answer, answer_of
 from memory_log.tables import MADE_SINCE, SCHEMA_VERSION, metadata, schema_version
 
 BUSY_SECONDS = 30
+RETRY_SECONDS = 10
+CONNECT_SECONDS = 10
 _SCHEMA_LOCK = 7_307_119_203  # an arbitrary number that all processes share
 
 
 class Database:
     """A log's connection pool. Every `reading()` is one snapshot, every `writing()` one transaction, durable on return.
 
+    While a server restarts, a transaction that has not begun waits for it. One that had begun is never repeated here.
+
     Args:
         url: `sqlite:///path` (parent folders are made) or `postgresql://...`.
         is_readonly: a SQLite file that is only read, from a place that cannot be written.
+        retry_seconds: how long a server that has gone away is asked again before a transaction begins.
 
     Raises:
         DiskFull: there is no room for the file, or for the index of its WAL, which reading needs too.
-        BadInput: another kind of URL, SQLite in memory (which other processes could not see), a file that is no
-            database, a folder without rights, a server that does not answer.
+        LogDamaged: the file is no database, or no longer one.
+        LogUnavailable: the server does not answer.
+        BadInput: another kind of URL, SQLite in memory (which other processes could not see), a folder without rights,
+            a server that lets us not in.
         SchemaTooNew: a newer release made the tables.
     """
 
-    def __init__(self, url: str, *, is_readonly: bool = False) -> None:
+    def __init__(self, url: str, *, is_readonly: bool = False, retry_seconds: float = RETRY_SECONDS) -> None:
         parsed = _checked(url)
         is_file = parsed.get_backend_name() == "sqlite"
         self._place = str(parsed.database) if is_file else parsed.render_as_string(hide_password=True)
+        self._retry_seconds = retry_seconds
+        self._was_opened, self._was_refused = False, False
         self._reader: ReadonlyFile | None = None
         try:
             if is_readonly:
@@ -51,26 +61,28 @@ class Database:
                     self._make_tables()
                 else:
                     self._check_tables()
-        except DiskFull:
+        except SelfParamError:
             raise
         except (DBAPIError, sqlite3.Error, OSError) as exc:
-            if says_full(exc):
-                raise disk_full(self._place) from exc
-            reason = str(getattr(exc, "orig", None) or exc).strip().split("\n")[0]
+            known = faults.named(exc, self._place)
+            if known is not None and not (isinstance(known, LogUnavailable) and self._is_ready()):
+                raise known from exc
             raise BadInput(
-                f"cannot open the log at {parsed.render_as_string(hide_password=True)}: {reason}; "
-                "check the path and its rights, or that the server runs"
+                f"cannot open the log at {parsed.render_as_string(hide_password=True)}: {faults.reason(exc)}; "
+                "check the path and its rights, or the server's name, user and password"
             ) from exc
+        self._was_opened = True
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """One consistent snapshot; nothing in it can block a writer."""
-        with self._naming_a_full_disk(), self._engine.connect() as bare:
-            connection = bare
-            if self._engine.dialect.name == "postgresql":
-                connection = bare.execution_options(isolation_level="REPEATABLE READ")
-            with connection.begin():
-                yield connection
+        """One consistent snapshot; nothing in it can block a writer.
+
+        Raises:
+            LogUnavailable: the server is away; ask again.
+            LogDamaged: what is stored cannot be read.
+        """
+        with self._transaction(is_write=False) as connection:
+            yield connection
         if self._reader is not None:
             self._reader.check_unchanged()
 
@@ -80,14 +92,62 @@ class Database:
 
         Raises:
             DiskFull: there is no room for it.
+            LogUnavailable, LogBusy: nothing was written, and it may be done again.
+            OutcomeUnknown: the server went away while it committed: all of it is stored, or nothing.
+            LogDamaged: what is stored cannot be read.
             BadInput: the log is only read.
         """
         if self._reader is not None:
             raise BadInput(f"the log at {self._place} cannot be written; give yourself the right to, or use another")
-        with self._naming_a_full_disk(), self._engine.connect() as bare:
-            connection = bare.execution_options(is_write=True)
-            with connection.begin():
+        with self._transaction(is_write=True) as connection:
+            yield connection
+
+    @contextmanager
+    def _transaction(self, *, is_write: bool) -> Iterator[Connection]:
+        is_committing = False
+        try:
+            connection, transaction = self._begun(is_write)
+            with connection, transaction:
                 yield connection
+                is_committing = is_write
+        except (DBAPIError, sqlite3.Error) as exc:
+            known = faults.named(exc, self._place, is_committing=is_committing)
+            # Before the log was opened once, `__init__` tells a wrong address from a server that went away.
+            if known is None or not self._was_opened:
+                raise
+            raise known from exc
+
+    def _begun(self, is_write: bool) -> tuple[Connection, Transaction]:
+        """A connection on which BEGIN has succeeded, so that it lives. A server that restarts is waited for.
+
+        A pooled connection may have died since its last use. BEGIN finds that out, which costs no round trip of its
+        own; the whole pool is then made anew, because they died together.
+        """
+        give_up_at = time.monotonic() + self._retry_seconds
+        while True:
+            try:
+                connection = self._engine.connect().execution_options(is_write=is_write)
+                try:
+                    return connection, connection.begin()
+                except BaseException:
+                    connection.close()
+                    raise
+            except DBAPIError as exc:
+                if not faults.is_unavailable(exc) or time.monotonic() > give_up_at or not self._may_come_back():
+                    raise
+                time.sleep(RETRY_PAUSE_SECONDS)
+
+    def _may_come_back(self) -> bool:
+        if self._was_opened:
+            return True
+        # At the first opening an address where nobody answers is more often wrong than early: that is said at once.
+        # A server that is ready just after it refused us may have become so meanwhile: once more shows it.
+        first_refusal, self._was_refused = not self._was_refused, True
+        answer = answer_of(self._engine)
+        return answer is Answer.STARTING or (answer is Answer.READY and first_refusal)
+
+    def _is_ready(self) -> bool:
+        return answer_of(self._engine) is Answer.READY
 
     @contextmanager
     def bare(self) -> Iterator[Connection]:
@@ -103,15 +163,6 @@ class Database:
     def close(self) -> None:
         """Close the pooled connections; the object may not be used afterwards."""
         self._engine.dispose()
-
-    @contextmanager
-    def _naming_a_full_disk(self) -> Iterator[None]:
-        try:
-            yield
-        except DBAPIError as exc:
-            if says_full(exc):
-                raise disk_full(self._place) from exc
-            raise
 
     def _check_tables(self) -> None:
         with self.reading() as connection:
@@ -218,13 +269,24 @@ def _begin(connection: Connection) -> None:
 
 
 def _postgresql(url: URL) -> Engine:
-    engine = create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+    patience = {} if "connect_timeout" in url.query else {"connect_timeout": CONNECT_SECONDS}
+    engine = create_engine(url.set(drivername="postgresql+psycopg"), connect_args=patience)
     event.listen(engine, "connect", _acknowledge_only_what_is_on_disk)
+    event.listen(engine, "begin", _begin_on_server)
     return engine
 
 
 def _acknowledge_only_what_is_on_disk(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
+    # The driver's own BEGIN would wait for the first statement of the body; `_begin_on_server` says it before.
+    connection.autocommit = True
     cursor = connection.cursor()
     cursor.execute("SET SESSION synchronous_commit TO on")
     cursor.close()
-    connection.commit()
+
+
+def _begin_on_server(connection: Connection) -> None:
+    if connection.get_execution_options().get("is_bare", False):
+        return
+    is_write = connection.get_execution_options().get("is_write", False)
+    kind = "READ COMMITTED READ WRITE" if is_write else "REPEATABLE READ READ ONLY"
+    connection.exec_driver_sql(f"BEGIN ISOLATION LEVEL {kind}")
