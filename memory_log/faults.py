@@ -1,4 +1,4 @@
-"""What the errors of a database mean: away, damaged, in the way, full. Knows the codes of SQLite and PostgreSQL, no rows.
+"""What the errors of a database mean: away, damaged, in the way, full. Knows codes of SQLite and PostgreSQL, no rows.
 
 Whether something may be done again is said by type: `LogUnavailable` and `LogBusy` promise that nothing was written,
 `OutcomeUnknown` promises nothing, and the others do not go away by themselves.
@@ -94,8 +94,8 @@ def named(error: BaseException, place: str, *, is_committing: bool = False) -> S
 def damaged(place: object, why: str) -> LogDamaged:
     """The error for a file that is no log, or no longer one."""
     return LogDamaged(
-        f"the log at {place} is damaged, or was never a log: {why}; examine it with `selfparam doctor`, which also gets "
-        "out what can still be read, or restore a back-up; nothing in it was changed"
+        f"the log at {place} is damaged, or was never a log: {why}; examine it with `selfparam doctor`, which also "
+        "gets out what can still be read, or restore a back-up; nothing in it was changed"
     )
 
 
