@@ -9,9 +9,10 @@ import random
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from memory_log.clock import utc_now
 from memory_log.errors import HeadMoved, LeaseLost, LineageBusy, LogUnavailable, NothingPending, OutcomeUnknown
@@ -57,7 +58,7 @@ class Diary:
     def __init__(self, path: Path) -> None:
         self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
-    def say(self, *words: Any) -> None:
+    def say(self, *words: object) -> None:
         """Add a line."""
         os.write(self._handle, (json.dumps(words) + "\n").encode())
 
@@ -94,7 +95,7 @@ def start_child(role: Role, url: str, seed: int, diary_path: Path, unfinished: S
                 _write(log, rng, diary, str(seed), list(unfinished), lambda: os.getppid() == parent)
             else:
                 _work(log, rng, diary, f"worker-{seed}", lambda: os.getppid() == parent)
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - the fork ends here, and whoever started it reads why
         diary.say("broken", traceback.format_exc())
     os._exit(0)
 
@@ -204,7 +205,5 @@ def _update(log: MemoryLog, lease: UpdaterLease, rng: random.Random, diary: Diar
 
 
 def _release(log: MemoryLog, lease: UpdaterLease) -> None:
-    try:
+    with suppress(LogUnavailable):  # it expires
         log.release_updater_lease(lease)
-    except LogUnavailable:
-        pass  # it expires

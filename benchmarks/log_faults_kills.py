@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from benchmarks.log_faults_children import WORKER, WRITER, Role, start_child
 from benchmarks.log_faults_ledger import Findings, Ledger, examine
@@ -24,7 +24,7 @@ SESSION_END_SECONDS: Final = 10.0
 
 
 class Fleet:
-    """Processes that use one log at once.
+    """Processes that use one log at once. Use it in a `with`, whose end kills those that are left.
 
     Args:
         url: of the log.
@@ -39,6 +39,14 @@ class Fleet:
         self._folder, self._rng = folder, rng
         self._alive: dict[int, tuple[Role, Path]] = {}
         self._numbers = count()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for child in self._alive:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
 
     def fill_up(self) -> None:
         """Start whoever is missing. A new writer first repeats the calls that the dead left unfinished."""
@@ -80,7 +88,7 @@ class Fleet:
 def kill_at_random(
     fleet: Fleet, num_kills: int, rng: random.Random, *, server: Server | None, progress: Callable[[int], None]
 ) -> list[Findings]:
-    """Kill until so many are dead, and look now and then. What the last look at each log's whole content found.
+    """Kill until so many are dead, and look now and then. What each look found.
 
     Args:
         server: whose sessions must end with their clients; None for SQLite.

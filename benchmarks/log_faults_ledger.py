@@ -6,7 +6,7 @@ Knows the diaries of killed processes and every invariant that is checked. Refus
 import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,6 +36,10 @@ class Findings:
         """Count one and keep its text."""
         setattr(self, name, getattr(self, name) + 1)
         self.violations.append(f"{name}: {violation}")
+
+    def with_these(self, others: "Findings") -> "Findings":
+        """Both together."""
+        return Findings(**{one.name: getattr(self, one.name) + getattr(others, one.name) for one in fields(self)})
 
 
 class Ledger:
@@ -138,9 +142,7 @@ def _examine_appends(stored: list[Experience], calls: list[Call], ledger: Ledger
 def _is_same(call: Call, there: list[Experience]) -> bool:
     fields = ("lineage", "text", "key", "facts")
     return all(
-        getattr(one, name) == getattr(new, name)
-        for one, new in zip(there, call.news(), strict=True)
-        for name in fields
+        getattr(one, name) == getattr(new, name) for one, new in zip(there, call.news(), strict=True) for name in fields
     )
 
 
@@ -180,9 +182,7 @@ def _line(admitted: dict[int, Version], number: int) -> list[int]:
     return line
 
 
-def _examine_admissions(
-    log: MemoryLog, lineage: str, versions: list[Version], ledger: Ledger, found: Findings
-) -> None:
+def _examine_admissions(log: MemoryLog, lineage: str, versions: list[Version], ledger: Ledger, found: Findings) -> None:
     by_number = {one.number: one for one in versions}
     for (name, number), ids in ledger.admitted.items():
         if name != lineage:

@@ -73,8 +73,8 @@ class Server:
 
         with psycopg.connect(self._url, autocommit=True) as connection:
             row = connection.execute(
-                "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid != pg_backend_pid()"
-                " AND state LIKE %s",
+                "SELECT count(*) FROM pg_stat_activity"
+                " WHERE backend_type = 'client backend' AND pid != pg_backend_pid() AND state LIKE %s",
                 [state],
             ).fetchone()
         assert row is not None
