@@ -3,7 +3,7 @@
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, Transaction, create_engine, event, insert, select, update
@@ -14,9 +14,11 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from memory_log import faults
 from memory_log.errors import BadInput, LogUnavailable, SchemaTooNew, SelfParamError
+from memory_log.files import aside_of, publish, sync
 from memory_log.readonly import ReadonlyFile
 from memory_log.server import RETRY_PAUSE_SECONDS, Answer, answer_of
 from memory_log.tables import MADE_SINCE, SCHEMA_VERSION, metadata, schema_version
+from memory_log.wal import looked_at
 
 BUSY_SECONDS = 30
 RETRY_SECONDS = 10
@@ -51,16 +53,14 @@ class Database:
         self._was_opened, self._was_refused = False, False
         self._reader: ReadonlyFile | None = None
         try:
-            if is_readonly:
-                self._reader = ReadonlyFile(Path(str(parsed.database)))
-                self._engine = self._reader.engine()
-            else:
-                self._engine = _sqlite(parsed) if is_file else _postgresql(parsed)
-            with _disposed_on_error(self._engine):
+            with ExitStack() as held:
+                self._engine = self._opened(parsed, is_readonly, held)
+                held.callback(self._engine.dispose)
                 if self._reader is None:
                     self._make_tables()
                 else:
                     self._check_tables()
+                self._held = held.pop_all()
         except SelfParamError:
             raise
         except (DBAPIError, sqlite3.Error, OSError) as exc:
@@ -72,6 +72,19 @@ class Database:
                 "check the path and its rights, or the server's name, user and password"
             ) from exc
         self._was_opened = True
+
+    def _opened(self, url: URL, is_readonly: bool, held: ExitStack) -> Engine:
+        if url.get_backend_name() != "sqlite":
+            return _postgresql(url)
+        path = Path(str(url.database))
+        if is_readonly:
+            self._reader = ReadonlyFile(path)
+            return self._reader.engine()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        held.enter_context(looked_at(path))
+        if not path.exists():
+            _make_file(path)
+        return _sqlite(url)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -162,7 +175,7 @@ class Database:
 
     def close(self) -> None:
         """Close the pooled connections; the object may not be used afterwards."""
-        self._engine.dispose()
+        self._held.close()
 
     def _check_tables(self) -> None:
         with self.reading() as connection:
@@ -202,16 +215,6 @@ def _bring_up_to_date(connection: Connection, found: int) -> None:
         connection.execute(update(schema_version).values(version=version + 1))
 
 
-@contextmanager
-def _disposed_on_error(engine: Engine) -> Iterator[None]:
-    """Close the pooled connections when the body fails."""
-    try:
-        yield
-    except BaseException:
-        engine.dispose()
-        raise
-
-
 def _checked(url: str) -> URL:
     try:
         parsed = make_url(url)
@@ -225,9 +228,20 @@ def _checked(url: str) -> URL:
     return parsed
 
 
+def _make_file(path: Path) -> None:
+    """Give a new log its name when it has its first page, so that an empty file is always one that lost everything."""
+    aside = aside_of(path)
+    try:
+        with closing(sqlite3.connect(aside)) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")
+        sync(aside)
+        publish(aside, path)
+        sync(path.parent)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
 def _sqlite(url: URL) -> Engine:
-    path = Path(str(url.database))
-    path.parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS})
     event.listen(engine, "connect", _set_pragmas)
     event.listen(engine, "begin", _begin)
