@@ -38,7 +38,8 @@ class Size(NamedTuple):
 
 
 FULL: Final = Size(num_kills=320, num_restarts=24, num_disks=12, num_files=210)
-QUICK: Final = Size(num_kills=24, num_restarts=3, num_disks=2, num_files=21)
+QUICK: Final = Size(num_kills=24, num_restarts=3, num_disks=2, num_files=14)
+KINDS: Final = ("files", "sqlite", "postgresql", "restarts")
 
 TARGETS: Final = {
     "num_kills_sqlite": ("kills", ">= 300"),
@@ -155,14 +156,19 @@ def _diaries(folder: Path, name: str) -> Path:
     return diaries
 
 
-def measure(size: Size, seed: int, folder: Path) -> Run:
-    """All faults, one kind after the other."""
+def measure(size: Size, seed: int, folder: Path, only: str | None) -> Run:
+    """All faults, one kind after the other, or those of one kind."""
     run = Run()
-    hurt_files(run, folder, size, random.Random(seed))
-    kill_on_sqlite(run, folder, size, random.Random(seed))
-    with Server(folder) as server:
-        kill_on_postgresql(run, folder, size, random.Random(seed), server)
-        restart_postgresql(run, folder, size, random.Random(seed), server)
+    if only in (None, "files"):
+        hurt_files(run, folder, size, random.Random(seed))
+    if only in (None, "sqlite"):
+        kill_on_sqlite(run, folder, size, random.Random(seed))
+    if only in (None, "postgresql", "restarts"):
+        with Server(folder) as server:
+            if only != "restarts":
+                kill_on_postgresql(run, folder, size, random.Random(seed), server)
+            if only != "postgresql":
+                restart_postgresql(run, folder, size, random.Random(seed), server)
     return run
 
 
@@ -175,12 +181,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run it, print every metric and violation, write the file when asked to. The exit code: 1 for a violation."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.log_faults", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a few of each fault, in about a minute")
+    parser.add_argument("--only", choices=KINDS, help="one kind of fault; a full measurement has all")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="chooses victims and moments (default: 0)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results file")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="selfparam-faults-") as temporary:
         os.chmod(temporary, 0o755)  # run by root, the server is another user's
-        run = measure(QUICK if options.quick else FULL, options.seed, Path(temporary))
+        run = measure(QUICK if options.quick else FULL, options.seed, Path(temporary), options.only)
     metrics = metrics_of(run)
     for name, metric in metrics.items():
         verdict = "" if metric.met is None else f"   {metric.target}: {'met' if metric.met else 'MISSED'}"
@@ -189,10 +196,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"seed {options.seed}: {violation}")
     if options.json is not None:
         words = ["python -m benchmarks.log_faults", *(["--quick"] if options.quick else [])]
+        words += [*(["--only", options.only] if options.only else [])]
         words += [*(["--seed", str(options.seed)] if options.seed else []), "--json", str(options.json)]
         report(
             "log_faults", command=" ".join(words), seeds=[options.seed], metrics=metrics, now=utc_now(),
-            quick=options.quick,
+            quick=options.quick or options.only is not None,
         ).write(options.json)  # fmt: skip
     return 1 if run.violations else 0
 

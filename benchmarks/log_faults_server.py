@@ -36,6 +36,11 @@ class Server:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def url(self) -> str:
+        """Of the database that is there from the start."""
+        return self._url
+
     def close(self) -> None:
         """Stop the server and delete its folder."""
         self._server.cleanup()
@@ -49,7 +54,12 @@ class Server:
         return f"{self._url}&options=-csearch_path%3D{name}"
 
     def restart(self, death: Death) -> None:
-        """End the server while it works, and start it again.
+        """End the server while it works, and start it again."""
+        self.stop(death)
+        self.start()
+
+    def stop(self, death: Death) -> None:
+        """End the server.
 
         Args:
             death: `fast` ends every session and shuts down, `immediate` ends every process without a checkpoint, and
@@ -59,6 +69,13 @@ class Server:
             os.kill(self._postmaster(), signal.SIGKILL)
         else:
             self._pg_ctl("stop", "-m", death)
+
+    def start(self) -> None:
+        """Start the server again; it recovers what it must, and lets clients in when this returns.
+
+        Raises:
+            RuntimeError: it does not start.
+        """
         give_up_at = time.monotonic() + START_SECONDS
         log = str(self._server.pgdata / "log")
         # After a kill the old server's children may take a moment to go, and the new one refuses to start beside them.
