@@ -2,27 +2,34 @@
 
 import sqlite3
 import time
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any, Final, Literal, TypeVar, get_args
 
-from sqlalchemy import Connection, Engine, Transaction, create_engine, event, insert, select, update
+from sqlalchemy import Connection, Engine, Transaction, create_engine, event, insert, select
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
 from sqlalchemy.exc import ArgumentError, DBAPIError
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from memory_log import faults
 from memory_log.errors import BadInput, LogUnavailable, SchemaTooNew, SelfParamError
 from memory_log.files import aside_of, publish, sync
 from memory_log.readonly import ReadonlyFile
-from memory_log.server import RETRY_PAUSE_SECONDS, Answer, answer_of
-from memory_log.tables import MADE_SINCE, SCHEMA_VERSION, metadata, schema_version
+from memory_log.server import RETRY_PAUSE_SECONDS, Answer, answer_of, has_hung_up
+from memory_log.tables import SCHEMA_VERSION, metadata, schema_version
 from memory_log.wal import looked_at
 
 BUSY_SECONDS = 30
 RETRY_SECONDS = 10
 CONNECT_SECONDS = 10
+Durability = Literal["full", "fast"]
+_SYNCHRONOUS: Final = {"full": "FULL", "fast": "NORMAL"}
+_SYNCHRONOUS_COMMIT: Final = {"full": "on", "fast": "off"}
+Reached = TypeVar("Reached")
 _SCHEMA_LOCK = 7_307_119_203  # an arbitrary number that all processes share
 
 
@@ -34,6 +41,8 @@ class Database:
     Args:
         url: `sqlite:///path` (parent folders are made) or `postgresql://...`.
         is_readonly: a SQLite file that is only read, from a place that cannot be written.
+        durability: `full`: what returned survives a power loss. `fast`: it survives the death of every process of ours,
+            but a power loss, or a crash of PostgreSQL's server, may take the last moments; nothing is ever half there.
         retry_seconds: how long a server that has gone away is asked again before a transaction begins.
 
     Raises:
@@ -45,16 +54,26 @@ class Database:
         SchemaTooNew: a newer release made the tables.
     """
 
-    def __init__(self, url: str, *, is_readonly: bool = False, retry_seconds: float = RETRY_SECONDS) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        is_readonly: bool = False,
+        durability: Durability = "full",
+        retry_seconds: float = RETRY_SECONDS,
+    ) -> None:
+        if durability not in get_args(Durability):
+            raise BadInput(f"got the durability {durability!r}; choose full (the default) or fast")
         parsed = _checked(url)
         is_file = parsed.get_backend_name() == "sqlite"
         self._place = str(parsed.database) if is_file else parsed.render_as_string(hide_password=True)
         self._retry_seconds = retry_seconds
         self._was_opened, self._was_refused = False, False
         self._reader: ReadonlyFile | None = None
+        self._driver: PoolProxiedConnection | None = None
         try:
             with ExitStack() as held:
-                self._engine = self._opened(parsed, is_readonly, held)
+                self._engine = self._opened(parsed, is_readonly, durability, held)
                 held.callback(self._engine.dispose)
                 if self._reader is None:
                     self._make_tables()
@@ -73,18 +92,18 @@ class Database:
             ) from exc
         self._was_opened = True
 
-    def _opened(self, url: URL, is_readonly: bool, held: ExitStack) -> Engine:
+    def _opened(self, url: URL, is_readonly: bool, durability: Durability, held: ExitStack) -> Engine:
         if url.get_backend_name() != "sqlite":
-            return _postgresql(url)
+            return _postgresql(url, durability)
         path = Path(str(url.database))
         if is_readonly:
             self._reader = ReadonlyFile(path)
             return self._reader.engine()
         path.parent.mkdir(parents=True, exist_ok=True)
-        held.enter_context(looked_at(path))
+        held.enter_context(looked_at(path, is_every_commit_synced=durability == "full"))
         if not path.exists():
             _make_file(path)
-        return _sqlite(url)
+        return _sqlite(url, durability)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -119,7 +138,7 @@ class Database:
     def _transaction(self, *, is_write: bool) -> Iterator[Connection]:
         is_committing = False
         try:
-            connection, transaction = self._begun(is_write)
+            connection, transaction = self._reached(partial(self._begun, is_write))
             with connection, transaction:
                 yield connection
                 is_committing = is_write
@@ -131,21 +150,25 @@ class Database:
             raise known from exc
 
     def _begun(self, is_write: bool) -> tuple[Connection, Transaction]:
-        """A connection on which BEGIN has succeeded, so that it lives. A server that restarts is waited for.
+        """A connection on which BEGIN has succeeded, so that it lives.
 
         A pooled connection may have died since its last use. BEGIN finds that out, which costs no round trip of its
         own; the whole pool is then made anew, because they died together.
         """
+        connection = self._engine.connect().execution_options(is_write=is_write)
+        try:
+            return connection, connection.begin()
+        except BaseException:
+            connection.close()
+            raise
+
+    def _reached(self, reach: Callable[[], Reached]) -> Reached:
+        """What `reach` gets from the server; one that restarts is asked again until it answers."""
         give_up_at = time.monotonic() + self._retry_seconds
         while True:
             try:
-                connection = self._engine.connect().execution_options(is_write=is_write)
-                try:
-                    return connection, connection.begin()
-                except BaseException:
-                    connection.close()
-                    raise
-            except DBAPIError as exc:
+                return reach()
+            except (DBAPIError, self._engine.dialect.loaded_dbapi.Error) as exc:
                 if not faults.is_unavailable(exc) or time.monotonic() > give_up_at or not self._may_come_back():
                     raise
                 time.sleep(RETRY_PAUSE_SECONDS)
@@ -168,13 +191,59 @@ class Database:
         with self._engine.connect() as bare:
             yield bare.execution_options(is_bare=True)
 
+    @contextmanager
+    def driver(self) -> Iterator["DriverTransaction"]:
+        """The driver's own connection outside any transaction, for appends; one thread at a time.
+
+        The body begins and commits. After an error the next call gets a new connection, so that nothing is left open.
+
+        Raises:
+            DiskFull: there is no room.
+            LogUnavailable, LogBusy: nothing was written, and it may be done again.
+            OutcomeUnknown: the server went away after the body had set `is_committing`.
+            LogDamaged: what is stored cannot be read.
+            BadInput: the log is only read.
+        """
+        if self._reader is not None:
+            raise BadInput(f"the log at {self._place} cannot be written; give yourself the right to, or use another")
+        transaction = DriverTransaction()
+        try:
+            transaction.connection = self._living_driver()
+            yield transaction
+        except BaseException as exc:
+            self._drop_driver()
+            known = faults.named(exc, self._place, is_committing=transaction.is_committing)
+            if known is None:
+                raise
+            raise known from exc
+
+    def _living_driver(self) -> Any:  # noqa: ANN401 - each driver has a type of its own
+        if self._driver is not None and not self.is_sqlite and has_hung_up(self._driver.driver_connection):
+            self._drop_driver()
+        if self._driver is None:
+            self._driver = self._reached(self._pooled_driver)
+        return self._driver.driver_connection
+
+    def _pooled_driver(self) -> PoolProxiedConnection:
+        while True:
+            pooled = self._engine.raw_connection()
+            if self.is_sqlite or not has_hung_up(pooled.driver_connection):
+                return pooled
+            pooled.invalidate()  # it died in the pool; the next one is another or new
+
+    def _drop_driver(self) -> None:
+        if self._driver is not None:
+            self._driver.invalidate()
+            self._driver = None
+
     @property
     def is_sqlite(self) -> bool:
         """Whether the log is a file, not a server's."""
         return self._engine.dialect.name == "sqlite"
 
     def close(self) -> None:
-        """Close the pooled connections; the object may not be used afterwards."""
+        """Close the connections; the object may not be used afterwards."""
+        self._drop_driver()
         self._held.close()
 
     def _check_tables(self) -> None:
@@ -194,10 +263,42 @@ class Database:
                 connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_SCHEMA_LOCK})")
             if not connection.dialect.has_table(connection, schema_version.name):
                 metadata.create_all(connection)
-                connection.execute(insert(schema_version).values(id=1, version=SCHEMA_VERSION))
+                row = {"id": 1, "version": SCHEMA_VERSION, "identity": uuid.uuid4().hex}
+                connection.execute(insert(schema_version).values(row))
             found: int = connection.execute(select(schema_version.c.version)).scalar_one()
-            _bring_up_to_date(connection, found)
+            if found < SCHEMA_VERSION and not self.is_sqlite:
+                _bring_up_to_date(connection, found)
         _check_not_newer(found)
+        if found < SCHEMA_VERSION and self.is_sqlite:
+            self._remake_tables()
+
+    def _remake_tables(self) -> None:
+        with self.bare() as connection:
+            connection.exec_driver_sql("PRAGMA foreign_keys=OFF")  # of no effect inside a transaction
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            found: int = connection.execute(select(schema_version.c.version)).scalar_one()
+            if found < SCHEMA_VERSION:  # else another process was quicker
+                _bring_up_to_date(connection, found)
+                broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
+                if broken is not None:
+                    raise BadInput(
+                        f"the log at {self._place} cannot be brought up to date: a row of {broken[0]} names one of "
+                        f"{broken[2]} that is not there; restore a back-up"
+                    )
+            connection.commit()
+            connection.exec_driver_sql("PRAGMA foreign_keys=ON")
+            connection.commit()
+
+
+class DriverTransaction:
+    """A driver's connection, and how far its transaction is.
+
+    The body sets `is_committing` before COMMIT, or before a statement that commits by itself: from there on the answer
+    may be lost with everything stored.
+    """
+
+    connection: Any
+    is_committing = False
 
 
 def _check_not_newer(found: int) -> None:
@@ -209,10 +310,9 @@ def _check_not_newer(found: int) -> None:
 
 
 def _bring_up_to_date(connection: Connection, found: int) -> None:
-    """Make what releases since the log's own have added. Rows stay as they are, and the version says so at once."""
-    for version in range(found, SCHEMA_VERSION):
-        metadata.create_all(connection, tables=MADE_SINCE[version])
-        connection.execute(update(schema_version).values(version=version + 1))
+    from memory_log import migrations  # alembic is slow to import, and needed once in a log's life
+
+    migrations.upgrade(connection, found)
 
 
 def _checked(url: str) -> URL:
@@ -241,20 +341,20 @@ def _make_file(path: Path) -> None:
         aside.unlink(missing_ok=True)
 
 
-def _sqlite(url: URL) -> Engine:
+def _sqlite(url: URL, durability: Durability) -> Engine:
     engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS})
-    event.listen(engine, "connect", _set_pragmas)
+    event.listen(engine, "connect", partial(_set_pragmas, durability))
     event.listen(engine, "begin", _begin)
     return engine
 
 
-def _set_pragmas(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
+def _set_pragmas(durability: Durability, connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
     # The driver's own BEGIN comes too late (at the first write) and would be deferred; `_begin` says it instead.
     connection.isolation_level = None
     cursor = connection.cursor()
     try:
         _switch_to_wal(cursor)
-        for pragma in ("synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
+        for pragma in (f"synchronous={_SYNCHRONOUS[durability]}", "foreign_keys=ON", "secure_delete=ON"):
             cursor.execute(f"PRAGMA {pragma}")
     finally:
         cursor.close()
@@ -282,19 +382,19 @@ def _begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if is_write else "BEGIN")
 
 
-def _postgresql(url: URL) -> Engine:
+def _postgresql(url: URL, durability: Durability) -> Engine:
     patience = {} if "connect_timeout" in url.query else {"connect_timeout": CONNECT_SECONDS}
     engine = create_engine(url.set(drivername="postgresql+psycopg"), connect_args=patience)
-    event.listen(engine, "connect", _acknowledge_only_what_is_on_disk)
+    event.listen(engine, "connect", partial(_set_commit, durability))
     event.listen(engine, "begin", _begin_on_server)
     return engine
 
 
-def _acknowledge_only_what_is_on_disk(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
+def _set_commit(durability: Durability, connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
     # The driver's own BEGIN would wait for the first statement of the body; `_begin_on_server` says it before.
     connection.autocommit = True
     cursor = connection.cursor()
-    cursor.execute("SET SESSION synchronous_commit TO on")
+    cursor.execute(f"SET SESSION synchronous_commit TO {_SYNCHRONOUS_COMMIT[durability]}")
     cursor.close()
 
 

@@ -28,6 +28,10 @@ class UnknownVersion(SelfParamError, LookupError):
     """There is no such version in this lineage."""
 
 
+class QueueFull(SelfParamError, RuntimeError):
+    """As many experiences are pending as the caller allows; nothing was stored."""
+
+
 class NothingPending(SelfParamError, RuntimeError):
     """No experience waits to be learned."""
 

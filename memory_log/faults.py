@@ -49,15 +49,14 @@ def is_busy(error: BaseException) -> bool:
 
 def is_unavailable(error: BaseException) -> bool:
     """Whether the server went away, or could not be reached at all."""
-    if not isinstance(error, DBAPIError) or isinstance(error.orig, sqlite3.Error):
+    cause = _cause(error)
+    if isinstance(cause, sqlite3.Error) or not hasattr(cause, "sqlstate"):
         return False
-    sqlstate = getattr(error.orig, "sqlstate", None)
-    if sqlstate is None:  # the driver's own: no connection, or one that broke
-        return error.connection_invalidated or type(error.orig).__name__ == "OperationalError"
+    is_broken = isinstance(error, DBAPIError) and error.connection_invalidated
+    if cause.sqlstate is None:  # the driver's own: no connection, or one that broke
+        return is_broken or type(cause).__name__ == "OperationalError"
     return (
-        error.connection_invalidated
-        or sqlstate in _POSTGRESQL_GOING_AWAY
-        or sqlstate.startswith(_POSTGRESQL_NO_CONNECTION)
+        is_broken or cause.sqlstate in _POSTGRESQL_GOING_AWAY or cause.sqlstate.startswith(_POSTGRESQL_NO_CONNECTION)
     )
 
 

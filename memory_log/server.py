@@ -1,9 +1,13 @@
-"""Whether a PostgreSQL server is there. Knows its ping, which needs no password, and no tables."""
+"""Whether a PostgreSQL server is there: its ping, which needs no password, and its sockets. Knows no tables."""
 
+import select
 from enum import Enum
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Engine
+
+if TYPE_CHECKING:
+    from psycopg import Connection
 
 RETRY_PAUSE_SECONDS: Final = 0.05
 
@@ -28,3 +32,16 @@ def answer_of(engine: Engine) -> Answer:
     conninfo = make_conninfo(**{name: word for name, word in words.items() if name != "context"})
     answers = {pq.Ping.OK: Answer.READY, pq.Ping.REJECT: Answer.STARTING}
     return answers.get(pq.Ping(pq.PGconn.ping(conninfo.encode())), Answer.NONE)
+
+
+def has_hung_up(connection: "Connection[Any]") -> bool:
+    """Whether a connection that waits for nothing is over. Looks at the socket only, which costs no round trip.
+
+    A server that goes away sends its last words, or the system the end of the stream. Anything else that a server says
+    unasked is rare, and a new connection instead does no harm.
+    """
+    if connection.closed:
+        return True
+    ears = select.poll()
+    ears.register(connection.fileno(), select.POLLIN)
+    return bool(ears.poll(0))

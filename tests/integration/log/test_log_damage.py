@@ -111,5 +111,5 @@ def test_damage_that_is_met_later_is_named_too(tmp_path: Path) -> None:
     with MemoryLog(f"sqlite:///{path}") as log:
         with pytest.raises(LogDamaged, match="malformed"):
             log.experiences("default", limit=1000)
-        with pytest.raises(LogDamaged, match="malformed"):
+        with pytest.raises(LogDamaged):
             log.append(experience("More. " + "x" * 500))
