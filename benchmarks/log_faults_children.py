@@ -4,6 +4,7 @@ Knows how to use the log, and writes into its diary what it tries and what it wa
 """
 
 import json
+import logging
 import os
 import random
 import time
@@ -16,8 +17,9 @@ from typing import Final, Literal
 
 from memory_log.clock import utc_now
 from memory_log.errors import HeadMoved, LeaseLost, LineageBusy, LogUnavailable, NothingPending, OutcomeUnknown
+from memory_log.fields import Record
 from memory_log.log import MemoryLog
-from memory_log.records import DeltaRef, Fact, NewExperience, NewTarget, Record, UpdaterLease
+from memory_log.records import DeltaRef, Fact, NewExperience, NewTarget, UpdaterLease
 
 LINEAGES: Final = ("house", "garden")
 BASE: Final = "base-model-fingerprint"
@@ -88,6 +90,7 @@ def start_child(role: Role, url: str, seed: int, diary_path: Path, unfinished: S
     if child:
         return child
     diary = Diary(diary_path)
+    logging.getLogger("psycopg").setLevel(logging.ERROR)  # it warns of every connection that is lost
     try:
         rng = random.Random(seed)
         with opened(url, JumpingClock(rng, diary), diary) as log:

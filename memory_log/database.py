@@ -69,11 +69,11 @@ class Database:
         self._place = str(parsed.database) if is_file else parsed.render_as_string(hide_password=True)
         self._retry_seconds = retry_seconds
         self._was_opened, self._was_refused = False, False
-        self._reader: ReadonlyFile | None = None
         self._driver: PoolProxiedConnection | None = None
         try:
             with ExitStack() as held:
-                self._engine = self._opened(parsed, is_readonly, durability, held)
+                self._reader = ReadonlyFile(Path(str(parsed.database))) if is_readonly else None
+                self._engine = self._opened(parsed, durability, held)
                 held.callback(self._engine.dispose)
                 if self._reader is None:
                     self._make_tables()
@@ -92,13 +92,12 @@ class Database:
             ) from exc
         self._was_opened = True
 
-    def _opened(self, url: URL, is_readonly: bool, durability: Durability, held: ExitStack) -> Engine:
+    def _opened(self, url: URL, durability: Durability, held: ExitStack) -> Engine:
+        if self._reader is not None:
+            return self._reader.engine()
         if url.get_backend_name() != "sqlite":
             return _postgresql(url, durability)
         path = Path(str(url.database))
-        if is_readonly:
-            self._reader = ReadonlyFile(path)
-            return self._reader.engine()
         path.parent.mkdir(parents=True, exist_ok=True)
         held.enter_context(looked_at(path, is_every_commit_synced=durability == "full"))
         if not path.exists():

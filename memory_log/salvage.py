@@ -15,12 +15,13 @@ from sqlalchemy.dialects import sqlite
 
 from memory_log import tables
 from memory_log.errors import BadInput
-from memory_log.records import Experience, ExperienceState, Fact, Record
-from memory_log.sqlite_pages import PagedFile, Row, Value
+from memory_log.fields import Record
+from memory_log.records import Experience, ExperienceState, Fact
+from memory_log.sqlite_pages import PagedFile, Row
 from memory_log.words import name_key
 
 _EXPERIENCES: Final = tables.experiences.name
-_DIALECT: Final = sqlite.dialect()  # type: ignore[no-untyped-call]
+_DIALECT: Final = sqlite.dialect()
 _FACT_COLUMNS: Final = tuple(column.name for column in tables.facts.columns)
 
 
@@ -87,7 +88,7 @@ def _is_sequence(row: Row) -> bool:
 def _keep_fact(found: sqlite3.Connection, row: Row) -> None:
     if len(row.values) != len(_FACT_COLUMNS):
         return
-    values: Mapping[str, Value] = dict(zip(_FACT_COLUMNS, row.values, strict=True))
+    values: Mapping[str, Any] = dict(zip(_FACT_COLUMNS, row.values, strict=True))
     subject = values["subject"]
     # What other table has as many columns does not repeat one of them as words.
     if not isinstance(subject, str) or values["subject_words"] != name_key(subject):

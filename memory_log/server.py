@@ -34,13 +34,13 @@ def answer_of(engine: Engine) -> Answer:
     return answers.get(pq.Ping(pq.PGconn.ping(conninfo.encode())), Answer.NONE)
 
 
-def has_hung_up(connection: "Connection[Any]") -> bool:
+def has_hung_up(connection: "Connection[Any] | None") -> bool:
     """Whether a connection that waits for nothing is over. Looks at the socket only, which costs no round trip.
 
     A server that goes away sends its last words, or the system the end of the stream. Anything else that a server says
     unasked is rare, and a new connection instead does no harm.
     """
-    if connection.closed:
+    if connection is None or connection.closed:
         return True
     ears = select.poll()
     ears.register(connection.fileno(), select.POLLIN)

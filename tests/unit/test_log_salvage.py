@@ -2,6 +2,7 @@
 
 import random
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,8 @@ def whole(tmp_path: Path) -> tuple[Path, dict[int, Experience]]:
     path = tmp_path / "whole.db"
     with MemoryLog(f"sqlite:///{path}") as log:
         learn(log, mug("drawer"), experience("A long day. " * 1200, key="long", reward=0.5, observation="ö" * 300))
-        log.append_many([NewExperience(text=f"Event {index}.", step=index) for index in range(300)])
+        log.append_many([NewExperience(text=f"Event {index}.", step=index) for index in range(299)])
+        log.append(experience("All fields.", priority=3, surprise=0.25, metadata={"room": "küche", "lamps": 2}))
         log.forget(7)
         return path, {one.id: one for one in log.experiences("default", limit=1000)}
 
@@ -41,6 +43,14 @@ def test_a_whole_file_gives_back_everything(whole: tuple[Path, dict[int, Experie
     result, found = salvaged(path)
     assert found == stored and result == Salvaged(num_found=302, num_lost=0)
     assert path.read_bytes() == before
+
+
+def test_rows_from_before_a_column_was_added_are_read_too(whole: tuple[Path, dict[int, Experience]]) -> None:
+    path, stored = whole
+    connection = sqlite3.connect(path)
+    connection.execute("ALTER TABLE experiences ADD COLUMN later TEXT")
+    connection.close()
+    assert salvaged(path)[1] == stored
 
 
 def test_a_log_that_is_in_use_gives_back_what_is_in_its_wal(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from benchmarks.log_faults_server import Server
+from benchmarks.log_faults_server import Death, Server
 from memory_log.database import Database
 from memory_log.errors import BadInput, LogBusy, LogUnavailable, OutcomeUnknown
 from memory_log.log import MemoryLog
@@ -36,7 +36,7 @@ def url(server: Server, request: pytest.FixtureRequest) -> str:
 
 def num_marks(database: Database) -> int:
     with database.reading() as connection:
-        return connection.execute(text("SELECT count(*) FROM pauses")).scalar_one()
+        return int(connection.execute(text("SELECT count(*) FROM pauses")).scalar_one())
 
 
 def mark(database: Database, then: Callable[[Connection], None]) -> None:
@@ -59,7 +59,7 @@ def mark_impatiently(database: Database) -> None:
 
 
 @pytest.mark.parametrize("death", ["fast", "immediate", "killed"])
-def test_a_restart_between_two_transactions_is_not_noticed(server: Server, url: str, death: str) -> None:
+def test_a_restart_between_two_transactions_is_not_noticed(server: Server, url: str, death: Death) -> None:
     with MemoryLog(url) as log:
         log.append(experience("Before."))
         server.restart(death)
