@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, TypeVar, get_args
 from sqlalchemy import Connection, Engine, Transaction, create_engine, event, insert, select
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InvalidatePoolError
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from memory_log import faults
@@ -149,11 +149,7 @@ class Database:
             raise known from exc
 
     def _begun(self, is_write: bool) -> tuple[Connection, Transaction]:
-        """A connection on which BEGIN has succeeded, so that it lives.
-
-        A pooled connection may have died since its last use. BEGIN finds that out, which costs no round trip of its
-        own; the whole pool is then made anew, because they died together.
-        """
+        """A connection on which BEGIN has succeeded, so that it lives."""
         connection = self._engine.connect().execution_options(is_write=is_write)
         try:
             return connection, connection.begin()
@@ -220,15 +216,8 @@ class Database:
         if self._driver is not None and not self.is_sqlite and has_hung_up(self._driver.driver_connection):
             self._drop_driver()
         if self._driver is None:
-            self._driver = self._reached(self._pooled_driver)
+            self._driver = self._reached(self._engine.raw_connection)
         return self._driver.driver_connection
-
-    def _pooled_driver(self) -> PoolProxiedConnection:
-        while True:
-            pooled = self._engine.raw_connection()
-            if self.is_sqlite or not has_hung_up(pooled.driver_connection):
-                return pooled
-            pooled.invalidate()  # it died in the pool; the next one is another or new
 
     def _drop_driver(self) -> None:
         if self._driver is not None:
@@ -385,6 +374,7 @@ def _postgresql(url: URL, durability: Durability) -> Engine:
     patience = {} if "connect_timeout" in url.query else {"connect_timeout": CONNECT_SECONDS}
     engine = create_engine(url.set(drivername="postgresql+psycopg"), connect_args=patience)
     event.listen(engine, "connect", partial(_set_commit, durability))
+    event.listen(engine, "checkout", _refuse_what_hung_up)
     event.listen(engine, "begin", _begin_on_server)
     return engine
 
@@ -395,6 +385,13 @@ def _set_commit(durability: Durability, connection: DBAPIConnection, _record: Co
     cursor = connection.cursor()
     cursor.execute(f"SET SESSION synchronous_commit TO {_SYNCHRONOUS_COMMIT[durability]}")
     cursor.close()
+
+
+def _refuse_what_hung_up(
+    connection: DBAPIConnection, _record: ConnectionPoolEntry, _proxy: PoolProxiedConnection
+) -> None:
+    if has_hung_up(connection):
+        raise InvalidatePoolError  # makes the pool anew: its connections died together
 
 
 def _begin_on_server(connection: Connection) -> None:

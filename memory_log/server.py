@@ -2,12 +2,9 @@
 
 import select
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from sqlalchemy import Engine
-
-if TYPE_CHECKING:
-    from psycopg import Connection
 
 RETRY_PAUSE_SECONDS: Final = 0.05
 
@@ -34,13 +31,13 @@ def answer_of(engine: Engine) -> Answer:
     return answers.get(pq.Ping(pq.PGconn.ping(conninfo.encode())), Answer.NONE)
 
 
-def has_hung_up(connection: "Connection[Any] | None") -> bool:
+def has_hung_up(connection: Any) -> bool:  # noqa: ANN401 - psycopg's, as SQLAlchemy hands it over
     """Whether a connection that waits for nothing is over. Looks at the socket only, which costs no round trip.
 
     A server that goes away sends its last words, or the system the end of the stream. Anything else that a server says
     unasked is rare, and a new connection instead does no harm.
     """
-    if connection is None or connection.closed:
+    if connection.closed:
         return True
     ears = select.poll()
     ears.register(connection.fileno(), select.POLLIN)
