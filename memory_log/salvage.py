@@ -40,6 +40,8 @@ class Salvaged(Record):
 def salvage(path: Path, write_line: Callable[[str], None]) -> Salvaged:
     """Read every experience that stands on a whole page of a SQLite log, damaged or not, in the order of ids.
 
+    This process may not have the log open: to read the file as it lies there ends SQLite's locks on it.
+
     Args:
         path: the file; what its `-wal` has on top is read too. Neither is changed.
         write_line: called with each experience as one line of JSON without a newline, the fields of `Experience`.

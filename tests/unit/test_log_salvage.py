@@ -3,6 +3,7 @@
 import random
 import shutil
 import sqlite3
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -58,7 +59,8 @@ def test_a_log_that_is_in_use_gives_back_what_is_in_its_wal(tmp_path: Path) -> N
     with MemoryLog(f"sqlite:///{path}") as log:
         log.append_many([mug(f"drawer {index}") for index in range(50)])
         log.forget(3)
-        result, found = salvaged(path)
+        subprocess.run(["cp", "-r", str(tmp_path), f"{tmp_path}-copy"], check=True)
+        result, found = salvaged(Path(f"{tmp_path}-copy") / path.name)
         assert result == Salvaged(num_found=50, num_lost=0)
         assert found == {one.id: one for one in log.experiences("default", limit=100)} and found[3].text == ""
 

@@ -113,3 +113,16 @@ def test_damage_that_is_met_later_is_named_too(tmp_path: Path) -> None:
             log.experiences("default", limit=1000)
         with pytest.raises(LogDamaged):
             log.append(experience("More. " + "x" * 500))
+
+
+def test_a_text_whose_page_was_wiped_is_not_served(tmp_path: Path) -> None:
+    path = tmp_path / "log.db"
+    with MemoryLog(f"sqlite:///{path}") as log:
+        log.append(experience("x" * 16_000))
+    content = path.read_bytes()
+    middle = content.index(b"x" * 4092) // 4096  # the whole page of a text goes on on the next one
+    with path.open("r+b") as file:
+        file.seek(middle * 4096 + 4)
+        file.write(bytes(4092))
+    with MemoryLog(f"sqlite:///{path}") as log, pytest.raises(LogDamaged, match=r"experience 1 is damaged.*NUL"):
+        log.get(1)
