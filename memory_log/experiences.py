@@ -15,7 +15,7 @@ from memory_log.words import name_key, pieces, searchable
 
 experiences, facts = tables.experiences, tables.facts
 
-_COLUMNS = [experiences.c[name] for name in Experience.model_fields if name != "facts"]
+COLUMNS = [experiences.c[name] for name in Experience.model_fields if name != "facts"]
 
 # What makes two appended records the same one: lineage and key, or, without a key, the place in the call.
 _Name = tuple[str, str] | int
@@ -115,31 +115,22 @@ def by_ids(connection: Connection, ids: Sequence[int]) -> list[Experience]:
     """
     found: dict[int, Experience] = {}
     for piece in pieces([number for number in ids if 0 < number <= MAX_INTEGER]):
-        rows = connection.execute(select(*_COLUMNS).where(experiences.c.id.in_(piece))).all()
-        found |= {experience.id: experience for experience in _records(connection, rows)}
+        rows = connection.execute(select(*COLUMNS).where(experiences.c.id.in_(piece))).all()
+        found |= {experience.id: experience for experience in records_of(connection, rows)}
     missing = next((number for number in ids if number not in found), None)
     if missing is not None:
         raise UnknownExperience(f"there is no experience {missing}; list the log to see which there are")
     return [found[number] for number in ids]
 
 
-def _records(connection: Connection, rows: Sequence[Row[Any]]) -> list[Experience]:
+def records_of(connection: Connection, rows: Sequence[Row[Any]]) -> list[Experience]:
+    """The records of rows of `COLUMNS`, with their facts, in the order of the rows."""
     facts_of: dict[int, list[Fact]] = defaultdict(list)
     for piece in pieces([row.id for row in rows]):
         statement = select(facts).where(facts.c.experience_id.in_(piece)).order_by(facts.c.experience_id)
         for row in connection.execute(statement.order_by(facts.c.position)):
             facts_of[row.experience_id].append(Fact(subject=row.subject, relation=row.relation, value=row.value))
     return [Experience(**row._mapping, facts=tuple(facts_of[row.id])) for row in rows]
-
-
-def listed(
-    connection: Connection, lineage: str, state: ExperienceState | None, after_id: int, limit: int
-) -> list[Experience]:
-    """A page of a lineage's experiences by increasing id."""
-    statement = select(*_COLUMNS).where(experiences.c.lineage == lineage, experiences.c.id > after_id)
-    if state is not None:
-        statement = statement.where(experiences.c.state == state.value)
-    return _records(connection, connection.execute(statement.order_by(experiences.c.id).limit(limit)).all())
 
 
 def count_by_state(connection: Connection, lineage: str) -> dict[ExperienceState, int]:
@@ -156,11 +147,11 @@ def mentioning(connection: Connection, lineage: str, words: Sequence[str], limit
     patterns = [searchable(word) for word in words]
     if not patterns or not all(patterns):
         return []
-    statement = select(*_COLUMNS).where(
+    statement = select(*COLUMNS).where(
         experiences.c.lineage == lineage,
         *(experiences.c.words.contains(pattern, autoescape=True) for pattern in patterns),
     )
-    return _records(connection, connection.execute(statement.order_by(experiences.c.id.desc()).limit(limit)).all())
+    return records_of(connection, connection.execute(statement.order_by(experiences.c.id.desc()).limit(limit)).all())
 
 
 def has_fact_about(connection: Connection, lineage: str, subject: str) -> bool:
