@@ -55,16 +55,14 @@ class LoggedAs(Record):
     attempts: int = 0
 
 
-# A line has the fields of `NewExperience`, whichever they are in this release, and `log`.
-_Line = create_model(
-    "_Line",
-    __base__=Record,
-    **cast(
-        dict[str, Any],
-        {name: (field.annotation, field) for name, field in NewExperience.model_fields.items()}
-        | {"log": (LoggedAs | None, None)},
-    ),
-)
+def _line_fields() -> dict[str, Any]:
+    fields = NewExperience.model_fields
+    names = ["text", "time", *(name for name in fields if name not in ("text", "time"))]
+    return {name: (fields[name].annotation, fields[name]) for name in names} | {"log": (LoggedAs | None, None)}
+
+
+# A line has the fields of `NewExperience`, whichever they are in this release, what was said first, and `log`.
+_Line = create_model("_Line", __base__=Record, **_line_fields())
 
 
 class ReadExperience(Record):
@@ -207,13 +205,26 @@ def _read(text: str, content: bytes, number: int, source: str | None) -> ReadExp
     try:
         line = _Line.model_validate_json(text, strict=True)
     except ValidationError as exc:
-        raise BadInput(f'{_problems(exc)}; an experience is such as {{"text": "Anna likes pears."}}') from exc
+        raise BadInput(f"{_problems(exc)}; {_hint_for_fields(exc)}") from exc
     fields = {name: getattr(line, name) for name in line.model_fields_set}
     logged: LoggedAs | None = fields.pop("log", None)
     return ReadExperience(
         line_number=number, content=content, experience=NewExperience(**fields), source=source,
         logged_id=None if logged is None else logged.id,
     )  # fmt: skip
+
+
+def _hint_for_fields(exc: ValidationError) -> str:
+    example = 'an experience is such as {"text": "Anna likes pears."}'
+    errors = exc.errors(include_url=False, include_context=False)
+    if not any(error["type"] == "missing" and error["loc"] == ("text",) for error in errors):
+        return example
+    texts = [error["loc"][0] for error in errors if error["type"] == "extra_forbidden" and _is_text(error["input"])]
+    return f"{example}; jq -c '{{text: .{texts[0]}}}' makes one of each line" if texts else example
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip())
 
 
 def _problems(exc: ValidationError) -> str:
@@ -224,6 +235,8 @@ def _problems(exc: ValidationError) -> str:
             unknown.append(name)
         elif error["type"] == "missing":
             others.append(f"has no {name}")
+        elif error["type"] == "json_invalid":
+            others.append(f"is JSON that cannot be read ({error['msg']})")
         else:
             message = error["msg"].removeprefix("Value error, ")
             others.append(f"{name} {message[0].lower()}{message[1:]}".strip())
