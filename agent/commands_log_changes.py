@@ -5,7 +5,8 @@ import sys
 from agent.commands import Options
 from agent.home import Home
 from memory_log.errors import BadInput
-from memory_log.records import MAX_TEXT_BYTES, Fact, NewExperience
+from memory_log.fields import MAX_TEXT_BYTES
+from memory_log.records import Fact, NewExperience
 
 
 def append(options: Options) -> int:

@@ -14,9 +14,10 @@ from typing import Final
 from agent.home import Home
 from agent.home_backup import opened_backup
 from memory_log.errors import BadInput, BaseModelChanged
+from memory_log.fields import Record
 from memory_log.listing import Selection
 from memory_log.log import MemoryLog
-from memory_log.records import Experience, ExperienceState, NewExperience, Record
+from memory_log.records import Experience, ExperienceState, NewExperience
 from memory_log.transfer import Arrival, exported, held, key_of_exported
 
 PAGE: Final = 500

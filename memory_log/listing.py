@@ -1,13 +1,14 @@
-"""Finding experiences by what the log's columns say of them: pages, the newest, by id, by key. Knows no texts."""
+"""Finding experiences by what the log's columns say of them: pages, the newest, by key. Knows no texts."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Select, func, select, tuple_
 
 from memory_log.experiences import COLUMNS, experiences, records_of
-from memory_log.records import MAX_INTEGER, Experience, ExperienceState, Name, Record, UtcTime
+from memory_log.fields import Name, Record, UtcTime
+from memory_log.records import Experience, ExperienceState
 from memory_log.words import pieces
 
 
@@ -51,15 +52,6 @@ def _selected(selection: Selection) -> Select[Any]:
     if selection.until is not None:
         statement = statement.where(experiences.c.time < selection.until)
     return statement
-
-
-def find(connection: Connection, ids: Iterable[int]) -> dict[int, Experience]:
-    """Those of the experiences that are there, by id."""
-    found: dict[int, Experience] = {}
-    for piece in pieces([number for number in ids if 0 < number <= MAX_INTEGER]):
-        rows = connection.execute(select(*COLUMNS).where(experiences.c.id.in_(piece))).all()
-        found |= {one.id: one for one in records_of(connection, rows)}
-    return found
 
 
 def with_keys(connection: Connection, names: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Experience]:

@@ -3,8 +3,9 @@
 from sqlalchemy import Connection, func, select
 
 from memory_log import batches, experiences, listing, pauses, tables
+from memory_log.fields import Record
 from memory_log.listing import Selection
-from memory_log.records import Experience, ExperienceState, Pause, Record, UpdaterLease
+from memory_log.records import Experience, ExperienceState, Pause, UpdaterLease
 
 
 class Standing(Record):

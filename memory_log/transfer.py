@@ -12,9 +12,10 @@ from typing import Final, NamedTuple
 
 from memory_log.errors import IdempotencyConflict
 from memory_log.experience_log import ExperienceLog
+from memory_log.fields import Record
 from memory_log.jsonl import Fault, ReadExperience
 from memory_log.listing import Selection
-from memory_log.records import Experience, ExperienceState, NewExperience, Record
+from memory_log.records import Experience, ExperienceState, NewExperience
 
 # One transaction: long enough to be quick, short enough that others who append need not wait.
 _AT_ONCE: Final = 500

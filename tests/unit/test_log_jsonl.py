@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memory_log.errors import BadInput, SchemaTooNew
+from memory_log.fields import MAX_FACTS
 from memory_log.jsonl import (
     MAX_LINE_BYTES,
     Fault,
@@ -24,6 +25,10 @@ from memory_log.records import Experience, Fact, NewExperience
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 HEADER = Header(release="0.2.0", exported_at=NOW, source="here")
+SEVEN = Experience(
+    id=7, text="a", time=NOW, appended_at=NOW, state="pending", learned_in=None, reason=None, attempts=0,
+    not_before=None,
+)  # fmt: skip
 TEXT = b'{"text": "Anna likes pears."}'
 
 
@@ -49,11 +54,15 @@ ANY = {
     "facts": st.lists(st.builds(Fact, subject=filled, relation=filled, value=filled), max_size=3).map(tuple),
     "key": st.none() | filled,
     "time": st.datetimes(timezones=st.just(UTC)),
+    "priority": st.integers(0, 1_000_000), "surprise": st.none() | figures,
+    "metadata": st.dictionaries(
+        filled, st.booleans() | st.integers(-(2**63) + 1, 2**63 - 1) | figures | texts, max_size=3
+    ),
     "lineage": filled, "agent": filled, "session": filled, "text": filled,
 }  # fmt: skip
 stored = st.builds(
     Experience, **ANY, id=whole, state=st.sampled_from(["pending", "learned", "refused"]), learned_in=st.none(),
-    reason=st.none() | texts, attempts=st.integers(0, 9),
+    reason=st.none() | texts, attempts=st.integers(0, 9), appended_at=st.just(NOW), not_before=st.none(),
 )  # fmt: skip
 
 
@@ -73,7 +82,7 @@ def test_what_is_written_is_read_back_field_by_field(experiences: list[Experienc
 
 
 def test_a_line_leaves_out_what_says_nothing_and_puts_the_text_first() -> None:
-    one = Experience(id=7, text="Größe", time=NOW, state="learned", learned_in=3, reason=None, attempts=0)
+    one = SEVEN.model_copy(update={"text": "Größe", "state": "learned", "learned_in": 3})
     header, line = written_lines([one], HEADER)
     assert json.loads(header) == {
         "format": "selfparam-experiences", "schema_version": 1, "release": "0.2.0",
@@ -141,9 +150,8 @@ def test_a_newer_schema_is_refused_as_a_whole() -> None:
 
 
 def test_exports_can_be_concatenated_and_each_line_belongs_to_the_header_before_it() -> None:
-    one = Experience(id=7, text="a", time=NOW, state="pending", learned_in=None, reason=None, attempts=0)
     there = HEADER.model_copy(update={"source": "there"})
-    lines = [*written_lines([one], HEADER), *written_lines([one], there)]
+    lines = [*written_lines([SEVEN], HEADER), *written_lines([SEVEN], there)]
     assert [item.source for item in read(*lines) if isinstance(item, ReadExperience)] == ["here", "there"]
 
 
@@ -160,11 +168,18 @@ def test_a_line_is_whole_up_to_the_bound_and_cut_beyond_it(end: bytes) -> None:
     assert all(MAX_LINE_BYTES < len(line) <= MAX_LINE_BYTES + 2 for line in lines[1:3])
 
 
-def test_an_experience_that_no_import_would_take_is_not_written() -> None:
-    facts = tuple(Fact(subject="s" * 250, relation="r" * 250, value=str(number)) for number in range(2500))
-    one = Experience(id=7, text="a", time=NOW, state="pending", learned_in=None, reason=None, attempts=0, facts=facts)
-    with pytest.raises(BadInput, match="experience 7 takes"):
-        list(written_lines([one], HEADER))
+def test_the_largest_experience_there_can_be_fits_a_line() -> None:
+    name, text = "\x01" * 256, "\x01" * 16384  # each letter takes six as JSON
+    largest = SEVEN.model_copy(
+        update={
+            "text": text, "observation": text, "action": text, "agent": name, "session": name, "lineage": name,
+            "key": name, "facts": (Fact(subject=name, relation=name, value=name),) * MAX_FACTS,
+            "metadata": {"a": "\x01" * 600},
+        }
+    )  # fmt: skip
+    _, line = written_lines([largest], HEADER)
+    (item,) = read_experiences(bounded_lines(io.BytesIO(line)))
+    assert isinstance(item, ReadExperience) and item.experience.facts == largest.facts
 
 
 def test_a_compressed_file_that_is_cut_off_is_named_after_what_it_holds_was_read() -> None:
