@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 from agent import commands_log, commands_log_changes, commands_log_files
 from agent.cli_arguments import (
@@ -17,7 +18,7 @@ from agent.cli_arguments import (
 from agent.commands import Options
 from memory_log.records import ExperienceState
 
-Verbs = "argparse._SubParsersAction[argparse.ArgumentParser]"
+Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 STATES = [state.value for state in ExperienceState]
 

@@ -63,7 +63,7 @@ def _line_fields() -> dict[str, Any]:
 
 
 # A line has the fields of `NewExperience`, whichever they are in this release, what was said first, and `log`.
-_Line = create_model("_Line", __base__=Record, **_line_fields())
+_Line: Any = create_model("_Line", __base__=Record, **_line_fields())
 
 
 class ReadExperience(Record):
