@@ -9,11 +9,11 @@ from datetime import UTC, datetime, timedelta
 from agent.cli_display import LOG_HEADINGS, count, experience_row, print_pause, print_table, printable, size
 from agent.commands import Options
 from agent.home import Home
+from memory_log.lineage_stats import LineageStats
 from memory_log.listing import Selection
 from memory_log.log import MemoryLog
 from memory_log.records import Experience, ExperienceState, Happening
 from memory_log.search import Term, parse
-from memory_log.standing import Standing
 
 HISTORY_HEADINGS = ("  time (UTC)", "what", "where", "")
 ZERO_SAYS_NOTHING = ("attempts", "priority")
@@ -128,18 +128,18 @@ def stats(options: Options) -> int:
     """Print how the lineage, or every one, stands."""
     with _opened_log(options) as log:
         names = log.lineages() if options.is_all_lineages else [options.lineage]
-        found, num_bytes = [log.standing(name) for name in names], log.num_bytes()
+        found, num_bytes = [log.stats(name) for name in names], log.num_bytes()
     if options.is_json:
         lineages = [json.loads(one.model_dump_json()) for one in found]
         print(json.dumps({"num_bytes": num_bytes, "lineages": lineages}))
         return 0
     for one in found:
-        _print_standing(one, datetime.now(UTC))
+        _print_stats(one, datetime.now(UTC))
     print(f"the log takes {size(num_bytes)} with all lineages; more with: selfparam disk")
     return 0
 
 
-def _print_standing(one: Standing, now: datetime) -> None:
+def _print_stats(one: LineageStats, now: datetime) -> None:
     print(f"lineage {one.lineage}: {count(sum(one.counts.values()), 'experience')}")
     for state, number in one.counts.items():
         if number:

@@ -73,16 +73,3 @@ def with_keys(connection: Connection, names: Sequence[tuple[str, str]]) -> dict[
 def latest_time(connection: Connection, lineage: str) -> datetime | None:
     """When the latest experience of a lineage was lived; None where there is none."""
     return connection.execute(select(func.max(experiences.c.time)).where(experiences.c.lineage == lineage)).scalar()
-
-
-def lineages(connection: Connection) -> list[str]:
-    """Every lineage that has experiences, by name."""
-    names: list[str] = []
-    while True:  # one look-up in the index for each lineage, however many experiences there are
-        statement = select(func.min(experiences.c.lineage))
-        if names:
-            statement = statement.where(experiences.c.lineage > names[-1])
-        name = connection.execute(statement).scalar()
-        if name is None:
-            return names
-        names.append(name)

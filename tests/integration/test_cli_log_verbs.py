@@ -249,7 +249,7 @@ def test_forget_asks_at_a_terminal(home: Path) -> None:
         (["show", "99"], "no experience 99"),
         (["requeue"], "--all-dead"),
         (["requeue", "99"], "no experience 99"),
-        (["requeue", "3"], "pending"),
+        (["requeue", "1"], "experience 1 is learned"),
         (["forget", "99", "--yes"], "no experience 99"),
         (["forget", "3"], "--yes"),
         (["search", "?!"], "terms to search for"),
