@@ -42,7 +42,6 @@ class ExperienceLog:
     ) -> None:
         self.close()
 
-
     def append(self, new: NewExperience) -> Experience:
         """Store one experience: on disk when this returns. Its key given again gives the stored one.
 
