@@ -11,15 +11,11 @@ from sqlalchemy.exc import DBAPIError
 
 from memory_log import experiences as reading
 from memory_log.backup import own_programs
-from memory_log.findings import MEND, Finding
+from memory_log.findings import MEND, SAVE, Finding
 from memory_log.tables import SCHEMA_VERSION, experiences, metadata, schema_version
 
 _PAGE = 500
 _NUM_FAULTS = 5
-SAVE = (
-    "copy the home folder first; then restore the last good back-up into a new home (selfparam --home NEW restore "
-    "FILE), or write out what can still be read: selfparam doctor --salvage FILE"
-)
 
 
 def check_whole(connection: Connection, is_quick: bool) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Select, Subquery, and_, func, 
 
 from memory_log import tables
 from memory_log.check_versions import LINE
-from memory_log.findings import MEND, Finding, Rule, broken
+from memory_log.findings import MEND, RESTORE, Finding, Rule, broken
 from memory_log.records import VersionState
 
 targets, live, supersessions = tables.targets, tables.live_targets, tables.supersessions
@@ -31,7 +31,7 @@ def check_targets(connection: Connection, now: datetime) -> Iterator[Finding]:
         Rule(
             "targets that name another version than the one that was admitted for their batch",
             named.outerjoin(versions, own).where(targets.c.version.is_not(None), versions.c.number.is_(None)),
-            "restore the last good back-up into a new home: selfparam --home NEW restore FILE",
+            RESTORE,
         ),
     ])  # fmt: skip
 

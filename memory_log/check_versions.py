@@ -10,13 +10,12 @@ from typing import Any, Final
 from sqlalchemy import CTE, Connection, Select, and_, func, or_, select
 
 from memory_log import tables
-from memory_log.findings import MEND, Finding, Rule, broken
+from memory_log.findings import MEND, RESTORE, Finding, Rule, broken
 from memory_log.records import ExperienceState, VersionState
 
 lineages, versions, batches = tables.lineages, tables.versions, tables.batches
 members, experiences = tables.batch_members, tables.experiences
 
-_RESTORE = "restore the last good back-up into a new home: selfparam --home NEW restore FILE"
 _ROLL = (
     "move the head away and back, which settles anew what is learned: selfparam --lineage LINEAGE rollback 0, "
     "then selfparam --lineage LINEAGE rollback HEAD"
@@ -70,7 +69,7 @@ def check_versions(connection: Connection, now: datetime) -> Iterator[Finding]:
             select(lineages.c.name)
             .outerjoin(base, and_(base.c.lineage == lineages.c.name, base.c.number == 0))
             .where(base.c.number.is_(None)).order_by(lineages.c.name),
-            _RESTORE,
+            RESTORE,
         ),
         Rule(
             "heads that are no admitted version",
@@ -84,13 +83,13 @@ def check_versions(connection: Connection, now: datetime) -> Iterator[Finding]:
             with_parent.where(versions.c.number > 0, or_(
                 parent.c.number.is_(None), parent.c.state != _ADMITTED, parent.c.number >= versions.c.number
             )),
-            _RESTORE,
+            RESTORE,
         ),
         Rule(
             "version numbers that two versions have",
             select(versions.c.number, versions.c.lineage)
             .group_by(versions.c.lineage, versions.c.number).having(func.count() > 1),
-            _RESTORE,
+            RESTORE,
         ),
         Rule(
             "versions whose batch is another lineage's, or was opened on another parent",
@@ -98,13 +97,13 @@ def check_versions(connection: Connection, now: datetime) -> Iterator[Finding]:
                 batches.c.id.is_(None), batches.c.lineage != versions.c.lineage,
                 batches.c.parent_version != versions.c.parent,
             )),
-            _RESTORE,
+            RESTORE,
         ),
         Rule(
             "admitted versions whose batch was not committed",
-            with_batch.where(versions.c.state == _ADMITTED, batches.c.state != "committed"), _RESTORE,
+            with_batch.where(versions.c.state == _ADMITTED, batches.c.state != "committed"), RESTORE,
         ),
-        Rule("committed batches without an admitted version", _unadmitted_batches(), _RESTORE),
+        Rule("committed batches without an admitted version", _unadmitted_batches(), RESTORE),
         Rule("candidates that nobody can admit, because their batch has ended", stale_candidates(), MEND),
     ])  # fmt: skip
 

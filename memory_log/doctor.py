@@ -18,8 +18,8 @@ from memory_log.check_targets import check_replay, check_targets
 from memory_log.check_versions import check_learned, check_versions
 from memory_log.clock import Clock, utc_now
 from memory_log.database import Database
-from memory_log.errors import BadInput, SelfParamError
-from memory_log.findings import Finding
+from memory_log.errors import LogDamaged, SelfParamError
+from memory_log.findings import SAVE, Finding
 from memory_log.records import Version
 from memory_log.tables import lineages
 
@@ -125,12 +125,12 @@ class LogDoctor:
         """Put right what can be derived anew for certain, beside whoever uses the log. What was done, in sentences.
 
         Raises:
-            BadInput: SQLite finds the database damaged; on such ground nothing is certain.
+            LogDamaged: SQLite finds the database damaged; on such ground nothing is certain.
         """
         with self._database.reading() as tx:
             damage = [one for one in check_database.check_whole(tx, is_quick=True) if one.severity == "error"]
         if damage:
-            raise BadInput(f"nothing was mended, because {damage[0].what}; {damage[0].mend}")
+            raise LogDamaged(f"nothing was mended, because {damage[0].what}")
         done: list[str] = []
         for number, mend in enumerate(_MENDS):
             progress("mending", number, len(_MENDS))
@@ -143,4 +143,4 @@ class LogDoctor:
 def unreadable(check: str, error: Exception) -> Finding:
     """The finding that a check could not be made."""
     reason = " ".join(str(getattr(error, "orig", None) or error).split())[:300]
-    return Finding(check=check, severity="error", what=f"this cannot be checked: {reason}", mend=check_database.SAVE)
+    return Finding(check=check, severity="error", what=f"this cannot be checked: {reason}", mend=SAVE)

@@ -15,6 +15,13 @@ Severity = Literal["error", "warning", "note"]
 MEND: Final = "selfparam doctor --mend"
 """The command for what can be mended for certain."""
 
+RESTORE: Final = "restore the last good back-up into a new home: selfparam --home NEW restore FILE"
+
+SAVE: Final = (
+    "copy the home folder first; then restore the last good back-up into a new home (selfparam --home NEW restore "
+    "FILE), or write out what can still be read: selfparam doctor --salvage FILE"
+)
+
 _NUM_NAMED = 5
 
 
