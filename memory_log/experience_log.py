@@ -3,14 +3,21 @@
 Knows which module does what and when a transaction begins. Refuses to know updates and versions.
 """
 
+import time
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
 from memory_log import experiences, forgetting, targets
+from memory_log.append_drivers import PostgresqlAppend, SqliteAppend
+from memory_log.appending import Append, append
 from memory_log.clock import Clock, utc_now
-from memory_log.database import Database
-from memory_log.records import Experience, ExperienceState, NewExperience
+from memory_log.database import Database, Durability
+from memory_log.errors import QueueFull
+from memory_log.group_commit import GroupCommit
+from memory_log.records import Bound, Experience, ExperienceState, NewExperience
+
+_ROOM_POLL_SECONDS = 0.05
 
 
 class ExperienceLog:
@@ -20,15 +27,19 @@ class ExperienceLog:
         url: `sqlite:///path` for one machine, `postgresql://...` for many.
         clock: gives the current time in UTC.
         is_readonly: a SQLite log that is only read, from a place that cannot be written.
+        durability: `full` survives a power loss; `fast` is faster and may lose the last moments then, see `Database`.
 
     Example:
         with ExperienceLog("sqlite:///home/log.db") as log:
             log.append(NewExperience(text="I put the red mug in the kitchen drawer."))
     """
 
-    def __init__(self, url: str, *, clock: Clock = utc_now, is_readonly: bool = False) -> None:
-        self._database = Database(url, is_readonly=is_readonly)
+    def __init__(
+        self, url: str, *, clock: Clock = utc_now, is_readonly: bool = False, durability: Durability = "full"
+    ) -> None:
+        self._database = Database(url, is_readonly=is_readonly, durability=durability)
         self._clock = clock
+        self._appends = GroupCommit(self._append_group)
 
     def close(self) -> None:
         """Close the connections."""
@@ -42,18 +53,53 @@ class ExperienceLog:
     ) -> None:
         self.close()
 
-    def append(self, new: NewExperience) -> Experience:
+
+    def append(self, new: NewExperience, *, bound: Bound | None = None) -> Experience:
         """Store one experience: on disk when this returns. Its key given again gives the stored one.
 
         Raises:
             IdempotencyConflict: the key belongs to another content.
+            QueueFull: see `Bound`.
         """
-        return self.append_many([new])[0]
+        return self.append_many([new], bound=bound)[0]
 
-    def append_many(self, news: Sequence[NewExperience]) -> list[Experience]:
-        """Store several experiences at once, all or none, much faster than one by one."""
-        with self._database.writing() as tx:
-            return experiences.append_many(tx, news, self._clock())
+    def append_many(self, news: Sequence[NewExperience], *, bound: Bound | None = None) -> list[Experience]:
+        """Store several experiences at once, all or none, much faster than one by one.
+
+        Appends of several threads share a transaction, and each gets its own verdict.
+
+        Args:
+            news: in the order in which they were lived.
+            bound: how many may be pending, and what to do about more; None bounds nothing.
+
+        Raises:
+            IdempotencyConflict, QueueFull: nothing of this call was stored.
+        """
+        if not news:
+            return []
+        found = self._append_when_there_is_room(Append(news, bound))
+        known = [one for one in found if isinstance(one, int)]
+        if known:
+            with self._database.reading() as tx:
+                by_id = {one.id: one for one in experiences.by_ids(tx, known)}
+        return [by_id[one] if isinstance(one, int) else one for one in found]
+
+    def _append_when_there_is_room(self, call: Append) -> list[int | Experience]:
+        bound = call.bound
+        give_up_at = time.monotonic() + (bound.timeout_seconds if bound and bound.when_full == "block" else 0)
+        while True:
+            try:
+                return self._appends.submit(call)
+            except QueueFull:
+                left = give_up_at - time.monotonic()
+                if left <= 0:
+                    raise
+                time.sleep(min(left, _ROOM_POLL_SECONDS))
+
+    def _append_group(self, calls: Sequence[Append]) -> list[list[int | Experience] | Exception]:
+        with self._database.driver() as connection:
+            driver = SqliteAppend(connection) if self._database.is_sqlite else PostgresqlAppend(connection)
+            return append(driver, calls, self._clock())
 
     def get(self, experience_id: int) -> Experience:
         """The experience as it stands. Raises `UnknownExperience`."""
