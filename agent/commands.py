@@ -71,6 +71,9 @@ class Options(argparse.Namespace):
     keep_rejected_days: int
     targets_per_experience: int | None
     is_vacuum: bool
+    is_quick: bool
+    is_mend: bool
+    salvage: str | None
 
 
 def tell(options: Options) -> int:

@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+from sqlalchemy.exc import DBAPIError
+
 from agent import home_files
 from agent.home import BLOBS_FOLDER, CONFIG_FILE, LOG_FILE, Home, HomeConfig, read_config
 from memory_log.clock import Clock, utc_now
-from memory_log.doctor import LogDoctor, Progress, unreadable
+from memory_log.doctor import LogDoctor, Progress, said
 from memory_log.errors import BadInput, LogDamaged, LogUnavailable, SchemaTooNew, SelfParamError
 from memory_log.findings import RESTORE, SAVE, Finding
 from memory_log.records import Record, Version
@@ -92,7 +94,7 @@ class _Round:
         try:
             self.findings += check()
         except (SelfParamError, OSError) as exc:
-            self.findings.append(unreadable(name, exc))
+            self._found(name, f"{name} cannot be checked: {said(exc)}", SAVE)
 
     def _home(self) -> Home | None:
         """The home as its config says, or as the log beside a damaged one would have it."""
@@ -141,14 +143,14 @@ class _Round:
         if self._is_mend:
             try:
                 self.mended += doctor.mend(progress=self._progress)
-            except LogDamaged as exc:
-                self._found("mending", str(exc), SAVE)
+            except (SelfParamError, DBAPIError) as exc:
+                self._found("mending", f"mending has ended early: {said(exc)}", SAVE)
         self.checks += doctor.checks(is_quick=self._is_quick)
         self.findings += doctor.findings(is_quick=self._is_quick, progress=self._progress)
         try:
             fingerprints, versions = doctor.base_fingerprints(), doctor.versions()
-        except (SelfParamError, ValueError) as exc:
-            self.findings.append(unreadable("deltas", exc))
+        except (SelfParamError, DBAPIError, ValueError) as exc:
+            self._found("deltas", f"base and deltas cannot be checked: {said(exc)}", SAVE)
             return None
         self._check("base", partial(home_files.check_base_records, home, fingerprints))
         return versions

@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from memory_log import experiences as reading
 from memory_log.backup import own_programs
 from memory_log.findings import MEND, SAVE, Finding
+from memory_log.search_index import SEARCH_SQLITE
 from memory_log.tables import SCHEMA_VERSION, experiences, metadata, schema_version
 
 _PAGE = 500
@@ -81,6 +82,50 @@ def _lacking_indexes(table: Table, there: set[str]) -> Iterator[Finding]:
             check="schema", severity="warning", what=f"the table {table.name} lacks the indexes {sorted(lacking)}",
             mend=MEND,
         )  # fmt: skip
+
+
+def check_alembic(connection: Connection) -> Iterator[Finding]:
+    """Where alembic has been, its own table names the same schema."""
+    wanted = f"{SCHEMA_VERSION:04d}"
+    if inspect(connection).has_table("alembic_version"):
+        found = [str(one) for one in connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalars()]
+        if found != [wanted]:
+            yield Finding(
+                check="schema", severity="warning", mend=MEND,
+                what=f"alembic's table names schema {', '.join(found) or 'none'}, the log is of schema {wanted}",
+            )  # fmt: skip
+
+
+def check_search(connection: Connection, is_quick: bool) -> Iterator[Finding]:
+    """The index of words is there, is kept by itself, and names the words that the experiences hold.
+
+    SQLite compares the two only in a transaction that could write; the quick form leaves it out.
+    """
+    fault = search_fault(connection, is_quick)
+    if fault is not None:
+        yield Finding(check="search", severity="error", what=f"the index of words {fault}", mend=MEND)
+
+
+def search_fault(connection: Connection, is_quick: bool) -> str | None:
+    """What is wrong with the index of words."""
+    if connection.dialect.name != "sqlite":
+        statement = "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('experience_words')"
+        is_valid = connection.exec_driver_sql(statement).scalar()
+        return None if is_valid else "is not there" if is_valid is None else "was never finished"
+    if not inspect(connection).has_table("experience_words"):
+        return "is not there"
+    triggers = set(connection.exec_driver_sql("SELECT sql FROM sqlite_master WHERE type = 'trigger'").scalars())
+    if not {statement for statement in SEARCH_SQLITE if "TRIGGER" in statement} <= triggers:
+        return "is not kept by itself: a trigger is missing"
+    try:
+        with connection.begin_nested():
+            if not is_quick:
+                connection.exec_driver_sql(
+                    "INSERT INTO experience_words(experience_words, rank) VALUES ('integrity-check', 1)"
+                )
+    except DBAPIError as exc:
+        return f"does not agree with the experiences ({exc.orig})"
+    return None
 
 
 def _schema(what: str, mend: str) -> Finding:

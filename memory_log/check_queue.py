@@ -4,8 +4,8 @@ Refuses to know versions and targets, and mends nothing.
 """
 
 from collections.abc import Iterator
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Select, and_, func, or_, select
 
@@ -18,6 +18,9 @@ lineages, batches, members = tables.lineages, tables.batches, tables.batch_membe
 experiences, facts, targets, probes, pauses = (
     tables.experiences, tables.facts, tables.targets, tables.probes, tables.pauses,
 )  # fmt: skip
+
+FAR_SECONDS: Final = 86400.0
+_SAID: Final = ("observation", "action", "reward", "metadata", "surprise", "content_hash")
 
 _END_THE_BATCH = f"end the worker that holds the batch, wait until its lease has expired, then: {MEND}"
 
@@ -82,7 +85,20 @@ def check_leases(connection: Connection, now: datetime) -> Iterator[Finding]:
             f"{f': {row.reason}' if row.reason else ''}",
             mend=f"if that is over: selfparam resume --lineage {row.lineage}",
         )  # fmt: skip
+    yield from broken(connection, "leases", [
+        Rule(
+            "experiences put off for longer than any are, as if the clock was set back",
+            put_off_too_long(now), MEND, "warning",
+        )
+    ])  # fmt: skip
     yield from _set_aside(connection)
+
+
+def put_off_too_long(now: datetime) -> Select[Any]:
+    """The (id, lineage) of experiences that wait for a time further away than any failure puts them off."""
+    far = now + timedelta(seconds=FAR_SECONDS)
+    is_far = and_(experiences.c.state == ExperienceState.PENDING.value, experiences.c.not_before > far)
+    return select(experiences.c.id, experiences.c.lineage).where(is_far).order_by(experiences.c.id)
 
 
 def _stuck(connection: Connection, row: Row[Any], now: datetime) -> Finding:
@@ -130,7 +146,7 @@ def unclean_tombstones() -> Select[Any]:
     """The ids of forgotten experiences of which text, facts, targets or probes are left."""
     left = or_(
         experiences.c.text != "", experiences.c.words != "",
-        *(experiences.c[name].is_not(None) for name in ("observation", "action", "reward", "content_hash")),
+        *(experiences.c[name].is_not(None) for name in _SAID),
         *(
             select(derived.c.experience_id).where(derived.c.experience_id == experiences.c.id).exists()
             for derived in (facts, targets, probes)

@@ -4,6 +4,7 @@ It stands beside `MemoryLog`, because nobody who learns or answers needs it. Kno
 transaction each one is. Refuses to know what a sound row looks like, and the home around the log.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from types import TracebackType
@@ -40,8 +41,9 @@ _CHECKS: Final[dict[str, _Check]] = {
 }
 # Slots first, then what deletes targets from them.
 _MENDS: Final = (
-    mending.make_indexes, mending.end_leases, mending.put_back, mending.reject_candidates, mending.derive_replay,
-    mending.forget_rest, mending.drop_targets,
+    mending.follow_schema, mending.make_indexes, mending.rebuild_search, mending.end_leases, mending.put_back,
+    mending.stop_putting_off, mending.reject_candidates, mending.derive_replay, mending.forget_rest,
+    mending.drop_targets,
 )  # fmt: skip
 
 
@@ -64,7 +66,7 @@ class LogDoctor:
 
     def __init__(self, url: str, *, clock: Clock = utc_now, is_readonly: bool = False) -> None:
         self._database = Database(url, is_readonly=is_readonly)
-        self._clock = clock
+        self._clock, self._is_readonly = clock, is_readonly
 
     def close(self) -> None:
         """Close the connections."""
@@ -81,7 +83,9 @@ class LogDoctor:
     @staticmethod
     def checks(*, is_quick: bool) -> tuple[str, ...]:
         """The names of the checks that `findings` makes, in order."""
-        return ("database", "schema", *_CHECKS) if is_quick else ("database", "schema", *_CHECKS, "rows")
+        return ("database", "schema", "search", *_CHECKS) if is_quick else (
+            "database", "schema", "search", *_CHECKS, "rows"
+        )  # fmt: skip
 
     def findings(
         self, *, is_quick: bool = False, progress: Progress = lambda stage, done, total: None
@@ -92,22 +96,31 @@ class LogDoctor:
             is_quick: leave out what reads every page and every row.
             progress: called with (stage, done, total).
         """
+        unmade: dict[str, list[str]] = defaultdict(list)
         for name in self.checks(is_quick=is_quick):
             progress(f"checking {name}", 0, 1)
-            yield from self._made(name, is_quick, progress)
+            try:
+                yield from self._made(name, is_quick, progress)
+            except (DBAPIError, SelfParamError, ValueError) as exc:
+                unmade[said(exc)].append(name)
+        for reason, names in unmade.items():
+            what = f"{', '.join(names)} cannot be checked: {reason}"
+            yield Finding(check=names[0], severity="error", what=what, mend=SAVE)
 
     def _made(self, name: str, is_quick: bool, progress: Progress) -> list[Finding]:
-        try:
-            with self._database.reading() as tx:
-                if name == "database":
-                    return list(check_database.check_whole(tx, is_quick))
-                if name == "schema":
-                    return list(check_database.check_schema(tx))
-                if name == "rows":
-                    return list(check_database.check_rows(tx, lambda done, of: progress("checking rows", done, of)))
-                return list(_CHECKS[name](tx, self._clock()))
-        except (DBAPIError, SelfParamError, ValueError) as exc:
-            return [unreadable(name, exc)]
+        """One check, in a transaction that is over when its findings are handed out."""
+        if name == "search":
+            can_write = not (is_quick or self._is_readonly)
+            with self._database.writing() if can_write else self._database.reading() as tx:
+                return list(check_database.check_search(tx, not can_write))
+        with self._database.reading() as tx:
+            if name == "database":
+                return list(check_database.check_whole(tx, is_quick))
+            if name == "schema":
+                return [*check_database.check_schema(tx), *check_database.check_alembic(tx)]
+            if name == "rows":
+                return list(check_database.check_rows(tx, lambda done, of: progress("checking rows", done, of)))
+            return list(_CHECKS[name](tx, self._clock()))
 
     def base_fingerprints(self) -> dict[str, str]:
         """The fingerprint of each lineage's base model."""
@@ -140,7 +153,6 @@ class LogDoctor:
         return done
 
 
-def unreadable(check: str, error: Exception) -> Finding:
-    """The finding that a check could not be made."""
-    reason = " ".join(str(getattr(error, "orig", None) or error).split())[:300]
-    return Finding(check=check, severity="error", what=f"this cannot be checked: {reason}", mend=SAVE)
+def said(error: Exception) -> str:
+    """What an error says, in one line that is not too long."""
+    return " ".join(str(getattr(error, "orig", None) or error).split())[:300]

@@ -12,11 +12,12 @@ from typing import Any
 from sqlalchemy import Connection, Select, delete, func, insert, inspect, or_, select, update
 
 from memory_log import batches as queue
-from memory_log import check_targets, check_versions, forgetting, tables
+from memory_log import check_database, check_targets, check_versions, forgetting, tables
 from memory_log import targets as drawing
-from memory_log.check_queue import ownerless_batches, unclean_tombstones
+from memory_log.check_queue import ownerless_batches, put_off_too_long, unclean_tombstones
 from memory_log.findings import counted
 from memory_log.records import ExperienceState, VersionState
+from memory_log.search_index import SEARCH_POSTGRESQL, SEARCH_SQLITE
 from memory_log.words import pieces
 
 lineages, versions, batches, experiences = tables.lineages, tables.versions, tables.batches, tables.experiences
@@ -64,6 +65,16 @@ def put_back(connection: Connection, now: datetime) -> Iterator[str]:
         ).rowcount
         if changed:
             yield f"put {counted(changed, 'experience')} of lineage {name!r} back that no batch holds any more"
+
+
+def stop_putting_off(connection: Connection, now: datetime) -> Iterator[str]:
+    """Let experiences be tried again that wait for a time further away than any failure puts them off."""
+    too_long = put_off_too_long(now).subquery()
+    changed = connection.execute(
+        update(experiences).where(experiences.c.id.in_(select(too_long.c.id))).values(not_before=None)
+    ).rowcount
+    if changed:
+        yield f"let {counted(changed, 'experience')} be tried again at once"
 
 
 def reject_candidates(connection: Connection, now: datetime) -> Iterator[str]:
@@ -136,6 +147,32 @@ def drop_targets(connection: Connection, now: datetime) -> Iterator[str]:
             queue.lock(connection, name)
             drawing.erase(connection, name, ids)
             yield f"deleted {counted(len(ids), 'target')} of lineage {name!r} that no version can draw"
+
+
+def rebuild_search(connection: Connection, now: datetime) -> Iterator[str]:
+    """Make the index of words anew where it is missing or does not agree with the experiences."""
+    if check_database.search_fault(connection, is_quick=False) is None:
+        return
+    is_sqlite = connection.dialect.name == "sqlite"
+    if is_sqlite:
+        for name in ("insert", "update", "delete"):
+            connection.exec_driver_sql(f"DROP TRIGGER IF EXISTS experience_words_{name}")
+        connection.exec_driver_sql("DROP TABLE IF EXISTS experience_words")
+    else:
+        connection.exec_driver_sql("DROP INDEX IF EXISTS experience_words")
+    for statement in SEARCH_SQLITE if is_sqlite else SEARCH_POSTGRESQL:
+        connection.exec_driver_sql(statement)
+    if is_sqlite:
+        connection.exec_driver_sql("INSERT INTO experience_words(experience_words) VALUES ('rebuild')")
+    yield "made the index of words anew"
+
+
+def follow_schema(connection: Connection, now: datetime) -> Iterator[str]:
+    """Let alembic's table name the schema that the log says it has."""
+    for _ in check_database.check_alembic(connection):
+        connection.exec_driver_sql("DELETE FROM alembic_version")
+        connection.exec_driver_sql(f"INSERT INTO alembic_version VALUES ('{tables.SCHEMA_VERSION:04d}')")
+        yield f"let alembic's table name schema {tables.SCHEMA_VERSION:04d}"
 
 
 def make_indexes(connection: Connection, now: datetime) -> Iterator[str]:

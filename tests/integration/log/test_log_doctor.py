@@ -24,7 +24,8 @@ def damage(url: str, *statements: str) -> None:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SET session_replication_role = replica"))  # no foreign keys, as in SQLite
         for statement in statements:
-            connection.execute(text(statement))
+            for part in statement.split("; "):
+                connection.execute(text(part))
     engine.dispose()
 
 
@@ -146,6 +147,14 @@ DAMAGE = {
         "UPDATE targets SET experience_id = 4 WHERE experience_id = 3", "forgotten", "is left: 4", True,
     ),
     "an index that is gone": ("DROP INDEX experiences_by_batch", "schema", "lacks the indexes", True),
+    "alembic elsewhere": (
+        "CREATE TABLE alembic_version (version_num VARCHAR(32)); INSERT INTO alembic_version VALUES ('0001')",
+        "schema", "names schema 0001", True,
+    ),
+    "put off for years": (
+        "UPDATE experiences SET state = 'pending', reason = NULL, not_before = '2031-01-01 00:00:00.0' WHERE id = 5",
+        "leases", "put off", True,
+    ),
     "a column that is gone": ("ALTER TABLE probes DROP COLUMN relation", "schema", "probes lacks relation", False),
 }  # fmt: skip
 
