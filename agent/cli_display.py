@@ -23,6 +23,7 @@ VERSION_FIGURES = {
     "kl_before_nats": "KL before",
     "kl_nats": "KL after",
 }
+UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 VERSION_HEADINGS = ("", "version", "state", "parent", *VERSION_FIGURES.values(), "made (UTC)", "")
 
 
@@ -34,6 +35,14 @@ def printable(text: str) -> str:
 def count(number: int, noun: str) -> str:
     """The number with its noun: `1 experience`, `2 experiences`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def size(num_bytes: int) -> str:
+    """A number of bytes as people read it: `512 B`, `1.5 KiB`."""
+    figure, unit = float(num_bytes), 0
+    while figure >= 1024 and unit < len(UNITS) - 1:
+        figure, unit = figure / 1024, unit + 1
+    return f"{num_bytes} B" if unit == 0 else f"{figure:.1f} {UNITS[unit]}"
 
 
 def print_answer(text: str, version: int) -> None:

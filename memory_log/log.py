@@ -5,7 +5,7 @@ Knows which module does what and when a transaction begins. Refuses to hold stat
 
 from collections.abc import Collection, Mapping, Sequence
 
-from memory_log import batches, pauses, probes, targets, versions
+from memory_log import batches, disk_use, pauses, probes, standing, targets, versions
 from memory_log.experience_log import ExperienceLog
 from memory_log.records import (
     Batch,
@@ -20,6 +20,7 @@ from memory_log.records import (
     UpdaterLease,
     Version,
 )
+from memory_log.standing import Standing
 
 
 class MemoryLog(ExperienceLog):
@@ -103,6 +104,16 @@ class MemoryLog(ExperienceLog):
         """Raise `UpdatesPaused`, with who, when and why, if the lineage is paused."""
         with self._database.reading() as tx:
             pauses.check(tx, lineage)
+
+    def standing(self, lineage: str) -> Standing:
+        """How the lineage stands at one instant: what waits, who updates it, what replay may draw."""
+        with self._database.reading() as tx:
+            return standing.standing(tx, lineage)
+
+    def num_bytes(self) -> int:
+        """What the log takes on disk, with all lineages."""
+        with self._database.reading() as tx:
+            return disk_use.log_bytes(tx)
 
     def is_being_updated(self, lineage: str) -> bool:
         """Whether an unexpired lease stands; one from before the clock was set back does not count."""
