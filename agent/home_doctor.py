@@ -142,9 +142,9 @@ class _Round:
     def _examined(self, home: Home, doctor: LogDoctor) -> list[Version] | None:
         if self._is_mend:
             try:
-                self.mended += doctor.mend(progress=self._progress)
+                self.mended += doctor.mend(is_quick=self._is_quick, progress=self._progress)
             except (SelfParamError, DBAPIError) as exc:
-                self._found("mending", f"mending has ended early: {said(exc)}", SAVE)
+                self._found("mending", said(exc), SAVE)
         self.checks += doctor.checks(is_quick=self._is_quick)
         self.findings += doctor.findings(is_quick=self._is_quick, progress=self._progress)
         try:

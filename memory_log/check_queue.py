@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, Select, and_, func, or_, select
 
 from memory_log import batches as queue
 from memory_log import tables
-from memory_log.findings import MEND, Finding, Rule, broken
+from memory_log.findings import MEND, Finding, Rule, broken, counted
 from memory_log.records import ExperienceState
 
 lineages, batches, members = tables.lineages, tables.batches, tables.batch_members
@@ -112,7 +112,8 @@ def _stuck(connection: Connection, row: Row[Any], now: datetime) -> Finding:
         ends = f"ends at {_said(row.lease_expires_at)}, which no lease does: the clock was set back"
     return Finding(
         check="leases", severity="warning" if num_held else "note",
-        what=f"the lease of {row.lease_owner!r} on lineage {row.name!r} {ends}; it holds {num_held} experiences",
+        what=f"the lease of {row.lease_owner!r} on lineage {row.name!r} {ends}; "
+        f"it holds {counted(num_held, 'experience')}",
         mend=f"the next update takes over by itself; or at once: {MEND}",
     )  # fmt: skip
 
@@ -131,7 +132,7 @@ def _set_aside(connection: Connection) -> Iterator[Finding]:
     for row in connection.execute(counted.order_by(experiences.c.lineage, experiences.c.state)):
         yield Finding(
             check="leases", severity="note",
-            what=f"lineage {row.lineage!r} has {row.number} {row.state} experience{'s' if row.number > 1 else ''}",
+            what=f"lineage {row.lineage!r} has {counted(row.number, f'{row.state} experience')}",
             mend=f"see why with: selfparam --lineage {row.lineage} log --state {row.state}",
         )  # fmt: skip
 

@@ -134,16 +134,20 @@ class LogDoctor:
             names = tx.execute(select(lineages.c.name).order_by(lineages.c.name)).scalars().all()
             return [version for name in names for version in versions.listed(tx, name)]
 
-    def mend(self, *, progress: Progress = lambda stage, done, total: None) -> list[str]:
+    def mend(self, *, is_quick: bool = False, progress: Progress = lambda stage, done, total: None) -> list[str]:
         """Put right what can be derived anew for certain, beside whoever uses the log. What was done, in sentences.
+
+        Args:
+            is_quick: do not compare SQLite's indexes with their tables first.
+            progress: called with (stage, done, total).
 
         Raises:
             LogDamaged: SQLite finds the database damaged; on such ground nothing is certain.
         """
         with self._database.reading() as tx:
-            damage = [one for one in check_database.check_whole(tx, is_quick=True) if one.severity == "error"]
+            damage = check_database.page_faults(tx, is_quick)
         if damage:
-            raise LogDamaged(f"nothing was mended, because {damage[0].what}")
+            raise LogDamaged(f"nothing was mended, because SQLite finds damage: {damage[0]}")
         done: list[str] = []
         for number, mend in enumerate(_MENDS):
             progress("mending", number, len(_MENDS))

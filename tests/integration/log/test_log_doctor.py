@@ -159,6 +159,7 @@ DAMAGE = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("log_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("kind", DAMAGE)
 def test_damage_is_found_and_mended_where_that_is_certain(
     log: MemoryLog, log_url: str, doctor: LogDoctor, kind: str
@@ -174,3 +175,116 @@ def test_damage_is_found_and_mended_where_that_is_certain(
     left = [one for one in doctor.findings() if one.check == check and words in one.what]
     assert bool(done) >= can_be_mended
     assert bool(left) != can_be_mended, (done, left)
+
+
+def test_much_at_once_is_found_and_mended_whole(log: MemoryLog, log_url: str, doctor: LogDoctor) -> None:
+    busy_log(log)
+    kinds = [
+        "an open batch without its lease", "a candidate of an ended batch", "a target of nobody",
+        "superseded, but not said", "not drawn", "facts of a forgotten one", "an index that is gone",
+        "alembic elsewhere", "put off for years",
+    ]  # fmt: skip
+    damage(log_url, *(DAMAGE[kind][0] for kind in kinds), without_search(log_url))
+    found = [one for one in doctor.findings() if one.severity != "note"]
+    for kind in kinds:
+        assert any(one.check == DAMAGE[kind][1] and DAMAGE[kind][2] in one.what for one in found), kind
+    assert "search" in {one.check for one in found}
+    done = doctor.mend()
+    assert len(done) >= len(kinds)
+    assert [one for one in doctor.findings() if one.severity != "note" and one.check != "database"] == []
+    assert doctor.mend() == []
+    assert [one.id for one in log.experiences_mentioning("default", ["red mug"], limit=9)] == [6, 5, 3, 2, 1]
+    assert log.get(6).attempts == 1  # its update died
+
+
+def without_search(url: str) -> str:
+    if url.startswith("sqlite"):
+        return "INSERT INTO experience_words(experience_words) VALUES ('delete-all')"
+    return "DROP INDEX experience_words"
+
+
+@pytest.mark.parametrize("log_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("statement", ["DROP TRIGGER experience_words_update", "DROP TABLE experience_words"])
+def test_an_index_of_words_that_is_not_kept_is_made_anew(
+    log: MemoryLog, log_url: str, doctor: LogDoctor, statement: str
+) -> None:
+    busy_log(log)
+    damage(log_url, statement)
+    assert [one.what for one in doctor.findings(is_quick=True) if one.check == "search"]
+    assert doctor.mend() == ["made the index of words anew"]
+    assert faults(doctor) == [] and len(log.experiences_mentioning("default", ["red mug"], limit=9)) == 5
+
+
+def test_what_cannot_be_mended_for_certain_is_named_and_left(log: MemoryLog, log_url: str, doctor: LogDoctor) -> None:
+    busy_log(log)
+    kinds = ["a batch that was opened on another parent", "learned in another version than its own", "learned twice"]
+    damage(log_url, *(DAMAGE[kind][0] for kind in kinds))
+    before = faults(doctor)
+    for kind in kinds:
+        assert any(one.check == DAMAGE[kind][1] and DAMAGE[kind][2] in one.what for one in before), kind
+    assert doctor.mend() == [] and faults(doctor) == before
+
+
+def test_a_lease_that_expired_is_ended_and_the_death_counts(
+    log: MemoryLog, doctor: LogDoctor, clock: HandClock
+) -> None:
+    told = log.append(mug("hall"))
+    log.open_batch(lease_of(log, seconds=60), limit=1)
+    assert list(doctor.findings()) == [] or doctor.mend() == []
+    clock.advance(61)
+    (finding,) = [one for one in doctor.findings() if one.check == "leases"]
+    assert finding.severity == "warning" and "it holds 1 experience" in finding.what
+    assert "1 experience that it held put back" in doctor.mend()[0]
+    assert (log.get(told.id).state.value, log.get(told.id).attempts) == ("pending", 1)
+    assert log.updater_lease("default") is None
+
+
+def test_a_lease_from_before_the_clock_was_set_back_is_stuck(
+    log: MemoryLog, doctor: LogDoctor, clock: HandClock
+) -> None:
+    lease_of(log, seconds=3600)
+    clock.advance(-86400)
+    (finding,) = [one for one in doctor.findings() if one.check == "leases"]
+    assert finding.severity == "note" and "the clock was set back" in finding.what
+    assert "ended the lease of 'worker'" in doctor.mend()[0]
+    lease_of(log)
+
+
+def test_a_pause_and_what_was_set_aside_are_notes_with_the_way_out(log: MemoryLog, doctor: LogDoctor) -> None:
+    busy_log(log)
+    log.pause("default", by="mira@desk", reason="exam week")
+    notes = [one for one in doctor.findings() if one.severity == "note"]
+    assert ["paused" in notes[0].what, "resume --lineage default" in notes[0].mend] == [True, True]
+    assert "1 refused experience" in notes[1].what and "--state refused" in notes[1].mend
+
+
+@pytest.mark.parametrize("log_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("statement", [
+    "UPDATE experiences SET time = 'noon' WHERE id = 2",
+    "UPDATE experiences SET metadata = '{' WHERE id = 2",
+    "UPDATE experiences SET text = CAST(x'ff' AS TEXT) WHERE id = 2",
+])  # fmt: skip
+def test_a_row_that_cannot_be_read_is_named_among_hundreds(
+    log: MemoryLog, log_url: str, doctor: LogDoctor, statement: str
+) -> None:
+    log.append_many([mug(f"box {number}") for number in range(1200)])
+    damage(log_url, statement)
+    assert [one.what.endswith(": 2") for one in doctor.findings() if one.check == "rows"] == [True]
+
+
+def test_a_version_line_that_is_broken_keeps_replay_from_being_mended(
+    log: MemoryLog, log_url: str, doctor: LogDoctor
+) -> None:
+    busy_log(log)
+    damage(log_url, DAMAGE["a parent that is rejected"][0], DAMAGE["not drawn"][0])
+    assert doctor.mend() == []
+
+
+def test_a_worker_goes_on_beside_the_mending(log: MemoryLog, log_url: str, doctor: LogDoctor) -> None:
+    busy_log(log)
+    damage(log_url, DAMAGE["not drawn"][0])
+    lease = log.updater_lease("default")
+    assert lease is not None and len(doctor.mend()) == 1
+    candidate = log.add_candidate(lease, 5, delta=delta(5), weights_hash="hash", metrics={})
+    assert log.admit(lease, candidate.number).number == 5
+    assert faults(doctor) == []
