@@ -124,12 +124,12 @@ def _said(time: datetime) -> str:
 
 def _set_aside(connection: Connection) -> Iterator[Finding]:
     aside = (ExperienceState.REFUSED.value, ExperienceState.DEAD.value)
-    counted = (
+    standing = (
         select(experiences.c.lineage, experiences.c.state, func.count().label("number"))
         .where(experiences.c.state.in_(aside))
         .group_by(experiences.c.lineage, experiences.c.state)
     )
-    for row in connection.execute(counted.order_by(experiences.c.lineage, experiences.c.state)):
+    for row in connection.execute(standing.order_by(experiences.c.lineage, experiences.c.state)):
         yield Finding(
             check="leases", severity="note",
             what=f"lineage {row.lineage!r} has {counted(row.number, f'{row.state} experience')}",
