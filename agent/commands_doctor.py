@@ -57,4 +57,4 @@ def _print(found: Examination) -> None:
 
 def _print_finding(finding: Finding) -> None:
     print(f"{finding.severity} ({finding.check}): {printable(finding.what)}")
-    print(f"  {'help' if finding.severity != 'note' else 'if you want'}: {printable(finding.mend)}")
+    print(f"  help: {printable(finding.mend)}")

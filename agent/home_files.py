@@ -101,7 +101,7 @@ def check_deltas(
         if fault is not None and num_faults <= _NUM_NAMED:
             yield _found(
                 "deltas", "error", f"version {version.number} of lineage {version.lineage!r}: {fault}",
-                f"{RESTORE}, and copy the file from there; or go back to a version before it: "
+                f"{RESTORE}, and copy the file from there; or: "
                 f"selfparam --lineage {version.lineage} rollback {version.parent}",
             )  # fmt: skip
     if num_faults > _NUM_NAMED:

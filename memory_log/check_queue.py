@@ -83,7 +83,7 @@ def check_leases(connection: Connection, now: datetime) -> Iterator[Finding]:
             check="leases", severity="note",
             what=f"updates of lineage {row.lineage!r} are paused since {_said(row.since)} by {row.by}"
             f"{f': {row.reason}' if row.reason else ''}",
-            mend=f"if that is over: selfparam resume --lineage {row.lineage}",
+            mend=f"updates go on with: selfparam resume --lineage {row.lineage}",
         )  # fmt: skip
     yield from broken(connection, "leases", [
         Rule(
@@ -133,7 +133,8 @@ def _set_aside(connection: Connection) -> Iterator[Finding]:
         yield Finding(
             check="leases", severity="note",
             what=f"lineage {row.lineage!r} has {counted(row.number, f'{row.state} experience')}",
-            mend=f"see why with: selfparam --lineage {row.lineage} log --state {row.state}",
+            mend=f"`selfparam --lineage {row.lineage} log list --state {row.state}` shows why; one waits again with: "
+            "selfparam log requeue ID",
         )  # fmt: skip
 
 

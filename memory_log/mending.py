@@ -125,7 +125,8 @@ def _fill_slots(connection: Connection, lineage: str) -> int:
     wanted = check_targets.should_be_live().where(targets.c.lineage == lineage).subquery()
     slot = func.row_number().over(partition_by=wanted.c.held_out, order_by=wanted.c.id) - 1
     rows = select(wanted.c.lineage, wanted.c.held_out, slot, wanted.c.id)
-    return connection.execute(insert(live).from_select(["lineage", "held_out", "slot", "target_id"], rows)).rowcount
+    connection.execute(insert(live).from_select(["lineage", "held_out", "slot", "target_id"], rows))
+    return sum(drawing.num_live(connection, lineage, held_out) for held_out in (False, True))
 
 
 def forget_rest(connection: Connection, now: datetime) -> Iterator[str]:
