@@ -54,12 +54,21 @@ def print_answer(text: str, version: int) -> None:
         print(f"{printable(text)}   (version {version})")
 
 
-def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table on a terminal; elsewhere the rows alone, in columns two blanks apart, nothing cut off."""
+def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, marked: str | None = None) -> None:
+    """A table on a terminal; elsewhere the rows alone, in columns two blanks apart, nothing cut off.
+
+    Args:
+        headings: of the columns.
+        rows: the cells.
+        marked: a regular expression; on a terminal, what fits it in the last column stands out.
+    """
     if sys.stdout.isatty():
         table = Table(*headings, box=None, pad_edge=False, header_style="bold")
         for row in rows:
-            table.add_row(*(Text(cell, overflow="fold") for cell in row))
+            cells = [Text(cell, overflow="fold") for cell in row]
+            if marked is not None:
+                cells[-1].highlight_regex(marked, "bold reverse")
+            table.add_row(*cells)
         Console().print(table)
         return
     widths = [max((len(row[index]) for row in rows), default=0) for index in range(len(headings))]

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 from agent import commands_log, commands_log_changes, commands_log_files
 from agent.cli_arguments import (
@@ -9,6 +10,7 @@ from agent.cli_arguments import (
     add_plain,
     figure,
     instant,
+    name_and_value,
     positive,
     utf8,
     whole,
@@ -16,7 +18,7 @@ from agent.cli_arguments import (
 from agent.commands import Options
 from memory_log.records import ExperienceState
 
-Verbs = "argparse._SubParsersAction[argparse.ArgumentParser]"
+Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 STATES = [state.value for state in ExperienceState]
 
@@ -94,12 +96,26 @@ def _add_looking(verbs: Verbs) -> None:
     _add_listing(listing, is_verb=True)
     show = _add_verb(
         verbs, "show", commands_log.show, "show all of one experience",
-        "Print every field of an experience. What was made of it, and how well a version knows it, is told by\n"
-        "`selfparam explain`.",
+        "Print every field of an experience, what happened to it since, and the versions that know it. What was made\n"
+        "of it, and how well a version knows it, is told by `selfparam explain`.",
         "show 7",
     )  # fmt: skip
     show.add_argument("experience_id", type=positive, metavar="ID", help="its number: see `log list`")
     _add_json(show, "print one JSON object")
+    search = _add_verb(
+        verbs, "search", commands_log.search, "find experiences by their words",
+        "List the newest experiences whose text has all the words, in any case, the latest at the end. Words in\n"
+        "quotation marks have to follow each other, and a star stands for the rest of a word.",
+        "search red mug", "search '\"kitchen drawer\" gara*' --limit 5",
+    )  # fmt: skip
+    search.add_argument("words", nargs="+", type=utf8, metavar="WORDS", help="what to look for")
+    search.add_argument(
+        "--limit", type=positive, default=argparse.SUPPRESS, metavar="N", help="at most N experiences (default: 20)"
+    )
+    search.add_argument(
+        "--before", type=positive, metavar="ID", help="only those with smaller ids, to page on (default: the newest)"
+    )
+    _add_json(search, "print one JSON object a line")
     stats = _add_verb(
         verbs, "stats", commands_log.stats, "show how a lineage stands",
         "Count the experiences of the lineage by state, and say which is learned next, which version serves, who\n"
@@ -142,10 +158,40 @@ def _add_changing(verbs: Verbs) -> None:
         help="what the text states; may be repeated (default: none)",
     )  # fmt: skip
     append.add_argument(
+        "--priority", type=whole, metavar="N", help="higher is learned first where that order is chosen (default: 0)"
+    )
+    append.add_argument("--surprise", type=figure, metavar="FIGURE", help="how unexpected it was (default: none)")
+    append.add_argument(
+        "--metadata", action="append", default=[], dest="name_value", type=name_and_value, metavar="NAME=VALUE",
+        help="for your own use: text, numbers, true or false; may be repeated (default: none)",
+    )  # fmt: skip
+    append.add_argument(
         "--key", type=utf8,
         help="makes appending twice harmless: a key that is there stores nothing new (default: none)",
     )  # fmt: skip
     _add_json(append, "print the stored experience as one JSON object")
+
+
+    requeue = _add_verb(
+        verbs, "requeue", commands_log_changes.requeue, "let refused and dead experiences wait again",
+        "Make refused, dead and put-off experiences pending, as if no update had tried them. All that are named, or\n"
+        "none.",
+        "requeue 7 12", "requeue --all-dead",
+    )  # fmt: skip
+    requeue.add_argument("experience_ids", nargs="*", type=positive, metavar="ID", help="their numbers: see `log list`")
+    for state in ("dead", "refused"):
+        requeue.add_argument(
+            f"--all-{state}", action="store_true", dest=f"is_all_{state}",
+            help=f"every {state} one of the lineage (default: those named)",
+        )  # fmt: skip
+    forget = _add_verb(
+        verbs, "forget", commands_log_changes.forget, "take experiences out of the log for good",
+        "Erase the text of experiences, and all that was made from it: facts, target sentences, probes. Their numbers\n"
+        "stay, as tombstones. Versions that have learned them still know them; you are told which, and what to do.",
+        "forget 7", "forget 7 12 --yes",
+    )  # fmt: skip
+    forget.add_argument("experience_ids", nargs="+", type=positive, metavar="ID", help="their numbers: see `log list`")
+    forget.add_argument("--yes", action="store_true", dest="is_sure", help="do not ask (default: ask at a terminal)")
 
 
 def _add_files(verbs: Verbs) -> None:

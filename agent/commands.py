@@ -72,6 +72,13 @@ class Options(argparse.Namespace):
     salvage: str | None
 
     one_text: str
+    name_value: list[tuple[str, str | int | float | bool]]
+    words: list[str]
+    before: int | None
+    experience_ids: list[int]
+    is_all_dead: bool
+    is_all_refused: bool
+    is_sure: bool
     session: str | None
     since: datetime | None
     until: datetime | None

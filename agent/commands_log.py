@@ -1,16 +1,22 @@
-"""What the verbs of `selfparam log` do that look: list, show, stats. None needs a model, and none writes."""
+"""What the verbs of `selfparam log` do that look: list, show, search, stats. None needs a model, and none writes."""
 
 import json
+import re
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from agent.cli_display import LOG_HEADINGS, count, experience_row, print_pause, print_table, printable, size
 from agent.commands import Options
 from agent.home import Home
+from memory_log.lineage_stats import LineageStats
 from memory_log.listing import Selection
 from memory_log.log import MemoryLog
-from memory_log.records import Experience, ExperienceState
-from memory_log.standing import Standing
+from memory_log.records import Experience, ExperienceState, Happening
+from memory_log.search import Term, parse
+
+HISTORY_HEADINGS = ("  time (UTC)", "what", "where", "")
+ZERO_SAYS_NOTHING = ("attempts", "priority")
 
 
 def selection(options: Options, lineage: str) -> Selection:
@@ -54,23 +60,59 @@ def _limits(wanted: Selection) -> str:
 
 
 def show(options: Options) -> int:
-    """Print one experience with all of its fields."""
+    """Print one experience with all of its fields, its story, and the versions that know it."""
     with _opened_log(options) as log:
         experience = log.get(options.experience_id)
+        history = log.history(options.experience_id)
+        knowing = log.versions_knowing(options.experience_id)
     if options.is_json:
-        print(experience.model_dump_json())
+        story = [json.loads(one.model_dump_json()) for one in history]
+        found = {"experience": json.loads(experience.model_dump_json()), "history": story, "versions_knowing": knowing}
+        print(json.dumps(found))
         return 0
     print(f"experience {experience.id} {experience.state.value}")
     for name, value in _fields(experience).items():
         print(f"  {name:<11} {printable(value)}")
+    print(f"  {'known by':<11} {', '.join(f'version {number}' for number in knowing) or 'no version'}")
+    print("what happened to it")
+    print_table(HISTORY_HEADINGS, [_happening_row(one) for one in history])
     return 0
+
+
+def _happening_row(one: Happening) -> tuple[str, ...]:
+    places = [f"{name} {number}" for name, number in (("batch", one.batch_id), ("version", one.version)) if number]
+    return (
+        f"  {one.time:%Y-%m-%d %H:%M:%S}", one.kind.value, ", ".join(places), printable(one.detail or ""),
+    )  # fmt: skip
+
+
+def search(options: Options) -> int:
+    """List the newest experiences that have all the words, oldest of them first."""
+    query = " ".join(options.words)
+    with _opened_log(options) as log:
+        before = {} if options.before is None else {"before_id": options.before}
+        found = log.search(options.lineage, query, limit=options.limit or 1, **before)[::-1]
+    if options.is_json:
+        for experience in found:
+            print(experience.model_dump_json())
+    elif found:
+        print_table(LOG_HEADINGS, [experience_row(one) for one in found], marked=_pattern(parse(query)))
+    else:
+        print(f"nothing in lineage {options.lineage!r} has all of it: {printable(query)}", file=sys.stderr)
+    return 0
+
+
+def _pattern(terms: Sequence[Term]) -> str:
+    """A regular expression for what a search has found."""
+    each = (r"\W+".join(map(re.escape, term.words)) + (r"\w*" if term.is_prefix else "") for term in terms)
+    return rf"(?i)\b(?:{'|'.join(each)})\b"
 
 
 def _fields(one: Experience) -> dict[str, str]:
     lines: dict[str, str] = {}
     for name in Experience.model_fields:
         value = getattr(one, name)
-        if name in ("id", "state", "facts") or value in (None, "", {}):
+        if name in ("id", "state", "facts") or value in (None, "", {}) or (name in ZERO_SAYS_NOTHING and value == 0):
             continue
         lines[name.replace("_", " ")] = (
             f"{value:%Y-%m-%d %H:%M:%S} UTC" if isinstance(value, datetime)
@@ -86,18 +128,18 @@ def stats(options: Options) -> int:
     """Print how the lineage, or every one, stands."""
     with _opened_log(options) as log:
         names = log.lineages() if options.is_all_lineages else [options.lineage]
-        found, num_bytes = [log.standing(name) for name in names], log.num_bytes()
+        found, num_bytes = [log.stats(name) for name in names], log.num_bytes()
     if options.is_json:
         lineages = [json.loads(one.model_dump_json()) for one in found]
         print(json.dumps({"num_bytes": num_bytes, "lineages": lineages}))
         return 0
     for one in found:
-        _print_standing(one, datetime.now(UTC))
+        _print_stats(one, datetime.now(UTC))
     print(f"the log takes {size(num_bytes)} with all lineages; more with: selfparam disk")
     return 0
 
 
-def _print_standing(one: Standing, now: datetime) -> None:
+def _print_stats(one: LineageStats, now: datetime) -> None:
     print(f"lineage {one.lineage}: {count(sum(one.counts.values()), 'experience')}")
     for state, number in one.counts.items():
         if number:

@@ -18,7 +18,7 @@ from agent.commands_log import selection
 from agent.home import Home
 from agent.home_import import source_of
 from memory_log.clock import utc_now
-from memory_log.errors import BadInput
+from memory_log.errors import BadInput, SchemaTooNew
 from memory_log.files import new_file
 from memory_log.jsonl import Fault, Header, ReadExperience, bounded_lines, read_experiences, unpacked, written_lines
 from memory_log.listing import Selection
@@ -86,7 +86,7 @@ def import_(options: Options) -> int:
         home = Home.open(options.home, model=options.model)
         imported = import_lines(
             stack.enter_context(home.open_log()), items,
-            source=options.source or Path(options.file).name.removesuffix(".gz"), home_source=source_of(home),
+            source=options.source or _source_of(options.file), home_source=source_of(home),
             lineage=options.lineage if options.is_lineage_given else None,
             on_fault=None if rejected is None else rejected,
             progress=lambda _: progress("reading, percent", *percent()),
@@ -112,7 +112,16 @@ def _read(name: str) -> Iterator[tuple[Iterator[ReadExperience | Fault], Callabl
             return (100 * file.tell() // num_bytes, 100) if num_bytes else (0, 0)
 
         lines = bounded_lines(stack.enter_context(unpacked(file, name)))
-        yield read_experiences(lines), percent
+        try:
+            yield read_experiences(lines), percent
+        except SchemaTooNew as exc:
+            raise SchemaTooNew(f"{name}, {exc}") from exc
+
+
+def _source_of(name: str) -> str:
+    # The name of a pipe says nothing about what comes out of it.
+    path = Path(name).expanduser()
+    return path.name.removesuffix(".gz") if path.is_file() else STANDARD
 
 
 def _rejected_path(options: Options) -> Path:

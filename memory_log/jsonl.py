@@ -63,7 +63,7 @@ def _line_fields() -> dict[str, Any]:
 
 
 # A line has the fields of `NewExperience`, whichever they are in this release, what was said first, and `log`.
-_Line = create_model("_Line", __base__=Record, **_line_fields())
+_Line: Any = create_model("_Line", __base__=Record, **_line_fields())
 
 
 class ReadExperience(Record):
@@ -138,7 +138,7 @@ def _parsed(content: bytes) -> tuple[str, dict[str, Any]]:
     except UnicodeDecodeError as exc:
         raise BadInput(f"is not UTF-8 text (byte {exc.start + 1}); {_hint_for_bytes(content)}") from exc
     try:
-        value = json.loads(text, object_pairs_hook=_without_repetition, parse_constant=_refuse_constant)
+        value = _DECODER.decode(text)
     except json.JSONDecodeError as exc:
         raise BadInput(
             f"is not a whole JSON object ({exc.msg}, column {exc.colno}); write one object a line: jq -c '.[]' makes "
@@ -175,6 +175,9 @@ def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> None:
     raise BadInput(f"holds {name}, which JSON has no word for; give a finite number, or leave the field out")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_without_repetition, parse_constant=_refuse_constant)
 
 
 def _header(fields: dict[str, Any], line_number: int) -> Header:

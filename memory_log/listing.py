@@ -1,10 +1,11 @@
 """Finding experiences by what the log's columns say of them: pages, the newest, by key. Knows no texts."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, select, tuple_
+from sqlalchemy import Connection, Select, func, select
 
 from memory_log.experiences import COLUMNS, experiences, records_of
 from memory_log.fields import Name, Record, UtcTime
@@ -57,26 +58,18 @@ def _selected(selection: Selection) -> Select[Any]:
 def with_keys(connection: Connection, names: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Experience]:
     """Those of the experiences that are there, by (lineage, key)."""
     found: dict[tuple[str, str], Experience] = {}
-    for piece in pieces(names):
-        matching = tuple_(experiences.c.lineage, experiences.c.key).in_(piece)
-        rows = connection.execute(select(*COLUMNS).where(matching)).all()
-        found |= {(one.lineage, one.key): one for one in records_of(connection, rows) if one.key is not None}
+    keys_of: defaultdict[str, list[str]] = defaultdict(list)
+    for lineage, key in names:
+        keys_of[lineage].append(key)
+    for lineage, keys in keys_of.items():
+        for piece in pieces(keys):
+            # One lineage at a time: SQLite looks for pairs of columns without the index, row by row.
+            matching = (experiences.c.lineage == lineage) & experiences.c.key.in_(piece)
+            rows = connection.execute(select(*COLUMNS).where(matching)).all()
+            found |= {(lineage, str(one.key)): one for one in records_of(connection, rows)}
     return found
 
 
 def latest_time(connection: Connection, lineage: str) -> datetime | None:
     """When the latest experience of a lineage was lived; None where there is none."""
     return connection.execute(select(func.max(experiences.c.time)).where(experiences.c.lineage == lineage)).scalar()
-
-
-def lineages(connection: Connection) -> list[str]:
-    """Every lineage that has experiences, by name."""
-    names: list[str] = []
-    while True:  # one look-up in the index for each lineage, however many experiences there are
-        statement = select(func.min(experiences.c.lineage))
-        if names:
-            statement = statement.where(experiences.c.lineage > names[-1])
-        name = connection.execute(statement).scalar()
-        if name is None:
-            return names
-        names.append(name)

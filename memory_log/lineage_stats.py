@@ -8,10 +8,10 @@ from memory_log.listing import Selection
 from memory_log.records import Experience, ExperienceState, Pause, UpdaterLease
 
 
-class Standing(Record):
+class LineageStats(Record):
     """What waits in a lineage, who updates or pauses it, and what replay may draw from.
 
-    Example: log.standing("default").counts[ExperienceState.PENDING]
+    Example: log.stats("default").counts[ExperienceState.PENDING]
     """
 
     lineage: str
@@ -26,13 +26,13 @@ class Standing(Record):
     num_targets: int
 
 
-def standing(connection: Connection, lineage: str) -> Standing:
+def stats(connection: Connection, lineage: str) -> LineageStats:
     """Read all of it."""
     pending = Selection(lineage=lineage, state=ExperienceState.PENDING)
     oldest = listing.page(connection, pending, 0, 1)
     head = select(tables.lineages.c.head).where(tables.lineages.c.name == lineage)
     num_targets = select(func.count()).where(tables.targets.c.lineage == lineage)
-    return Standing(
+    return LineageStats(
         lineage=lineage, counts=experiences.count_by_state(connection, lineage),
         oldest_pending=oldest[0] if oldest else None, head=connection.execute(head).scalar(),
         lease=batches.current_lease(connection, lineage), pause=pauses.find(connection, lineage),
