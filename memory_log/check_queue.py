@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row, Select, and_, func, or_, select
 
 from memory_log import batches as queue
 from memory_log import tables
+from memory_log.claims import MOST_BACKOFF_SECONDS
 from memory_log.findings import MEND, Finding, Rule, broken, counted
 from memory_log.records import ExperienceState
 
@@ -19,7 +20,6 @@ experiences, facts, targets, probes, pauses = (
     tables.experiences, tables.facts, tables.targets, tables.probes, tables.pauses,
 )  # fmt: skip
 
-FAR_SECONDS: Final = 86400.0
 _SAID: Final = ("observation", "action", "reward", "metadata", "surprise", "content_hash")
 
 _END_THE_BATCH = f"end the worker that holds the batch, wait until its lease has expired, then: {MEND}"
@@ -96,7 +96,7 @@ def check_leases(connection: Connection, now: datetime) -> Iterator[Finding]:
 
 def put_off_too_long(now: datetime) -> Select[Any]:
     """The (id, lineage) of experiences that wait for a time further away than any failure puts them off."""
-    far = now + timedelta(seconds=FAR_SECONDS)
+    far = now + timedelta(seconds=MOST_BACKOFF_SECONDS + queue.CLOCK_TOLERANCE_SECONDS)
     is_far = and_(experiences.c.state == ExperienceState.PENDING.value, experiences.c.not_before > far)
     return select(experiences.c.id, experiences.c.lineage).where(is_far).order_by(experiences.c.id)
 

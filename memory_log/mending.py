@@ -30,7 +30,7 @@ def end_leases(connection: Connection, now: datetime) -> Iterator[str]:
         row = queue.lock(connection, name)
         if row.lease_owner is not None and not queue.is_held(connection, row, now):
             num_held = _num_held(connection, name)
-            queue.expel(connection, row)
+            queue.expel(connection, row, now)
             yield (
                 f"ended the lease of {row.lease_owner!r} on lineage {name!r}, which had expired; "
                 f"{counted(num_held, 'experience')} that it held put back"
@@ -38,7 +38,7 @@ def end_leases(connection: Connection, now: datetime) -> Iterator[str]:
     for row in connection.execute(ownerless_batches()).all():
         if row.lineage in _names(connection):
             queue.lock(connection, row.lineage)
-            queue.abandon_open_batch(connection, row.lineage, "its lease was over; ended by doctor", crashed=True)
+            queue.abandon_open_batch(connection, row.lineage, "its lease was over; ended by doctor", now, crashed=True)
             yield f"ended batch {row.id} of lineage {row.lineage!r}, whose lease was over"
 
 
@@ -133,7 +133,7 @@ def forget_rest(connection: Connection, now: datetime) -> Iterator[str]:
     """Forget again what was forgotten and of which something is left."""
     ids = connection.execute(unclean_tombstones()).scalars().all()
     for number in ids:
-        forgetting.forget(connection, number)
+        forgetting.forget(connection, number, now)
     if ids:
         yield f"removed what was left of {counted(len(ids), 'forgotten experience')}"
 
