@@ -159,7 +159,7 @@ DAMAGE = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("log_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("new_log_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("kind", DAMAGE)
 def test_damage_is_found_and_mended_where_that_is_certain(
     log: MemoryLog, log_url: str, doctor: LogDoctor, kind: str
@@ -203,7 +203,7 @@ def without_search(url: str) -> str:
     return "DROP INDEX experience_words"
 
 
-@pytest.mark.parametrize("log_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("new_log_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("statement", ["DROP TRIGGER experience_words_update", "DROP TABLE experience_words"])
 def test_an_index_of_words_that_is_not_kept_is_made_anew(
     log: MemoryLog, log_url: str, doctor: LogDoctor, statement: str
@@ -258,7 +258,7 @@ def test_a_pause_and_what_was_set_aside_are_notes_with_the_way_out(log: MemoryLo
     assert "1 refused experience" in notes[1].what and "--state refused" in notes[1].mend
 
 
-@pytest.mark.parametrize("log_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("new_log_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("statement", [
     "UPDATE experiences SET time = 'noon' WHERE id = 2",
     "UPDATE experiences SET metadata = '{' WHERE id = 2",
