@@ -15,8 +15,9 @@ from agent.home import BLOBS_FOLDER, CONFIG_FILE, LOG_FILE, Home, HomeConfig, re
 from memory_log.clock import Clock, utc_now
 from memory_log.doctor import LogDoctor, Progress, said
 from memory_log.errors import BadInput, LogDamaged, LogUnavailable, SchemaTooNew, SelfParamError
+from memory_log.fields import Record
 from memory_log.findings import RESTORE, SAVE, Finding
-from memory_log.records import Record, Version
+from memory_log.records import Version
 
 
 class Examination(Record):

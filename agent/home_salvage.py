@@ -11,9 +11,10 @@ from agent.home import CONFIG_FILE, LOG_FILE, Home, HomeConfig, read_config
 from agent.home_import import source_of
 from memory_log.clock import Clock, utc_now
 from memory_log.errors import BadInput
+from memory_log.fields import Record
 from memory_log.files import new_file
 from memory_log.jsonl import Header, written_lines
-from memory_log.records import Experience, ExperienceState, Record
+from memory_log.records import Experience, ExperienceState
 from memory_log.salvage import salvage
 
 

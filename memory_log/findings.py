@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from sqlalchemy import Connection, Select, func, select
 
-from memory_log.records import Record
+from memory_log.fields import Record
 
 Severity = Literal["error", "warning", "note"]
 
