@@ -164,6 +164,6 @@ class _Round:
 
     def _mend_files(self) -> None:
         self.mended += [
-            f"removed {name}, which a process left unfinished"
-            for name in home_files.remove_unfinished(self._folder, self._clock())
+            f"removed {name}, which a dead process left"
+            for name in home_files.remove_leftovers(self._folder, self._clock())
         ]

@@ -4,9 +4,11 @@ Knows what each file of a home is for, and the head of a safetensors file. Refus
 a tensor.
 """
 
+import errno
 import json
 import os
 import shutil
+import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -147,11 +149,14 @@ def check_files(folder: Path, versions: Sequence[Version] | None, now: datetime)
     """
     named = {f"{BLOBS_FOLDER}/{one.delta.path}" for one in versions or () if one.delta is not None}
     youngest = now.timestamp() - YOUNG_SECONDS
-    unfinished, orphans, strangers, orphan_bytes = list[str](), list[str](), list[str](), 0
+    unfinished, bells, orphans, strangers = list[str](), list[str](), list[str](), list[str]()
+    orphan_bytes = 0
     for name, status in _files(folder):
         is_old = status.st_mtime < youngest
         if name.endswith(UNFINISHED):
             unfinished += [name] if is_old else []
+        elif is_old and _is_stale_bell(folder / name, status):
+            bells.append(name)
         elif name.startswith(f"{BLOBS_FOLDER}/"):
             if versions is not None and name not in named and is_old:
                 orphans, orphan_bytes = [*orphans, name], orphan_bytes + status.st_size
@@ -160,6 +165,8 @@ def check_files(folder: Path, versions: Sequence[Version] | None, now: datetime)
     if unfinished:
         what = f"files that a process left unfinished: {_listed(unfinished)}"
         yield _found("files", "warning", what, MEND)
+    if bells:
+        yield _found("files", "note", f"bells at which nobody waits any more: {_listed(bells)}", MEND)
     if orphans:
         what = f"deltas that no version names, {orphan_bytes} bytes: {_listed(orphans)}"
         yield _found("files", "warning", what, "selfparam clean")
@@ -217,10 +224,25 @@ def check_disk(folder: Path) -> Iterator[Finding]:
             )  # fmt: skip
 
 
-def remove_unfinished(folder: Path, now: datetime) -> list[str]:
-    """Remove files of the home that a dead process left unfinished more than an hour ago. Their names."""
+def remove_leftovers(folder: Path, now: datetime) -> list[str]:
+    """Remove what a dead process left more than an hour ago: unfinished files, and bells. Their names."""
     youngest = now.timestamp() - YOUNG_SECONDS
-    old = [name for name, status in _files(folder) if name.endswith(UNFINISHED) and status.st_mtime < youngest]
+    old = [
+        name
+        for name, status in _files(folder)
+        if status.st_mtime < youngest and (name.endswith(UNFINISHED) or _is_stale_bell(folder / name, status))
+    ]
     for name in old:
         (folder / name).unlink(missing_ok=True)
     return old
+
+
+def _is_stale_bell(path: Path, status: os.stat_result) -> bool:
+    """Whether a file is a bell, a named pipe, at which nobody waits any more."""
+    if path.parent.name != _BELLS_FOLDER or not stat.S_ISFIFO(status.st_mode):
+        return False
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW))
+    except OSError as exc:
+        return exc.errno == errno.ENXIO
+    return False

@@ -107,8 +107,26 @@ def test_unfinished_files_go_once_they_are_old_and_orphans_are_left_to_clean(hom
     assert [(one.severity, one.mend) for one in found][:2] == [("warning", MEND), ("warning", "selfparam clean")]
     assert "notes.txt" in found[2].what
     mended = examined(home, is_mend=True)
-    assert "unfinished" in mended.mended[0] and len(mended.findings) == 2
+    assert "unfinished" in mended.mended[0] and len(mended.findings) == 2, mended
     assert orphan.exists() and stranger.exists() and not unfinished.exists()
+
+
+def test_bells_at_which_nobody_waits_go_and_the_others_stay(home: Home) -> None:
+    folder = home.path / "log.sqlite3-bells"
+    folder.mkdir()
+    stale, heard, young = (folder / f"{name}.fifo" for name in ("stale", "heard", "young"))
+    for path in (stale, heard, young):
+        os.mkfifo(path)
+    make_old(stale)
+    make_old(heard)
+    waiter = os.open(heard, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        finding = only(examined(home))
+        assert finding.severity == "note" and finding.what.endswith("bells/stale.fifo")
+        assert examined(home, is_mend=True).findings == ()
+    finally:
+        os.close(waiter)
+    assert (stale.exists(), heard.exists(), young.exists()) == (False, True, True)
 
 
 def test_a_base_record_that_disagrees_or_cannot_be_read_is_found(home: Home) -> None:
