@@ -131,7 +131,8 @@ class _Round:
             with home.open_doctor(self._clock) as doctor:
                 return self._examined(home, doctor)
         except LogDamaged as exc:
-            self._found("log", str(exc), SAVE)
+            # What follows tells other commands' users to come here.
+            self._found("log", str(exc).partition("; examine it")[0], SAVE)
         except LogUnavailable as exc:
             self._found("log", str(exc), "start the server, then: selfparam doctor")
         except SchemaTooNew as exc:
