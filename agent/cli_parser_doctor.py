@@ -25,7 +25,8 @@ def add_doctor(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )  # fmt: skip
     doctor.add_argument(
         "--salvage", type=utf8, metavar="FILE",
-        help="write what can still be read of a damaged log into a new file, one experience a line, for `log import`",
+        help="write what can still be read of a damaged log into a new file, one experience a line, for `log import` "
+        "(default: examine)",
     )  # fmt: skip
     add_json(doctor, "print one JSON object: home, checks, findings, mended")
     add_plain(doctor)
