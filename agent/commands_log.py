@@ -145,7 +145,8 @@ def _print_stats(one: LineageStats, now: datetime) -> None:
         if number:
             print(f"  {state.value:<11} {number}")
     if one.oldest_pending is not None:
-        print(f"  {'next':<11} experience {one.oldest_pending.id}, lived {_ago(now - one.oldest_pending.time)}")
+        waiting = _span(now - one.oldest_pending.appended_at)
+        print(f"  {'next':<11} experience {one.oldest_pending.id}, waiting for {waiting}")
     print(f"  {'serves':<11} {'nothing yet' if one.head is None else f'version {one.head}'}")
     if one.num_targets:
         print(f"  {'replay':<11} {count(one.num_targets, 'target sentence')}")
@@ -157,12 +158,8 @@ def _print_stats(one: LineageStats, now: datetime) -> None:
         print(f"  {'paused':<11} {printable(one.pause.described)}; go on with: selfparam resume")
 
 
-def _ago(age: timedelta) -> str:
-    return f"{_span(age)} ago" if age >= timedelta(0) else f"in the future by {_span(-age)}"
-
-
 def _span(span: timedelta) -> str:
-    seconds = int(span.total_seconds())
+    seconds = max(int(span.total_seconds()), 0)  # clocks of several computers may differ
     for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
         if seconds >= 2 * length:
             return count(seconds // length, unit)

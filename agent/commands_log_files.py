@@ -86,7 +86,7 @@ def import_(options: Options) -> int:
         home = Home.open(options.home, model=options.model)
         imported = import_lines(
             stack.enter_context(home.open_log()), items,
-            source=options.source or _source_of(options.file), home_source=source_of(home),
+            source=options.source or _source_of(options.file), own_source=source_of(home),
             lineage=options.lineage if options.is_lineage_given else None,
             on_fault=None if rejected is None else rejected,
             progress=lambda _: progress("reading, percent", *percent()),

@@ -18,7 +18,7 @@ from memory_log.fields import Record
 from memory_log.listing import Selection
 from memory_log.log import MemoryLog
 from memory_log.records import Experience, ExperienceState, NewExperience
-from memory_log.transfer import Arrival, exported, held, key_of_exported
+from memory_log.transfer import exported, held, key_of_exported
 
 PAGE: Final = 500
 SET_ASIDE: Final = (ExperienceState.FORGOTTEN, ExperienceState.REFUSED, ExperienceState.DEAD)
@@ -111,17 +111,17 @@ def import_experiences(source: Home, home: Home, *, name: str, lineage: str, pro
         BadInput: the source has no such lineage.
         IdempotencyConflict: a key names one thing here and another in the source; nothing is taken over.
     """
-    identity, is_twin = source_of(source), source_of(source) == source_of(home)
+    identity, own = source_of(source), source_of(home)
     with source.open_log() as theirs, home.open_log() as ours:
         _check_lineage(theirs, name, lineage)
         latest, num_wanted, num_fresh, is_older = ours.latest_time(lineage), 0, 0, False
-        for page in _pages(theirs, lineage, identity, is_twin=is_twin):  # all of it, before anything is stored
-            fresh = _fresh(ours, page)
+        for page in _pages(theirs, lineage, identity):  # all of it, before anything is stored
+            fresh = _fresh(ours, page, own)
             num_wanted, num_fresh = num_wanted + len(page), num_fresh + len(fresh)
             is_older = is_older or any(latest and new.time and new.time < latest for new in fresh)
         num_taken = 0
-        for page in _pages(theirs, lineage, identity, is_twin=is_twin):
-            num_taken += len(ours.append_many(_fresh(ours, page)))
+        for page in _pages(theirs, lineage, identity):
+            num_taken += len(ours.append_many(_fresh(ours, page, own)))
             progress("taking over experiences", num_taken, num_fresh)
         counts = theirs.count_by_state(lineage)
     return Imported(
@@ -141,10 +141,10 @@ def _check_lineage(log: MemoryLog, name: str, lineage: str) -> None:
         raise BadInput(f"{name} has no experiences in lineage {lineage!r}; name another with --lineage")
 
 
-def _pages(log: MemoryLog, lineage: str, source: str, *, is_twin: bool) -> Iterator[list[Arrival]]:
+def _pages(log: MemoryLog, lineage: str, source: str) -> Iterator[list[NewExperience]]:
     wanted = (one for one in exported(log, [Selection(lineage=lineage)]) if one.state not in SET_ASIDE)
     while page := list(islice(wanted, PAGE)):
-        yield [Arrival(_as_new(one, source), one.id if is_twin else None) for one in page]
+        yield [_as_new(one, source) for one in page]
 
 
 def _as_new(experience: Experience, source: str) -> NewExperience:
@@ -154,5 +154,5 @@ def _as_new(experience: Experience, source: str) -> NewExperience:
     return new.model_copy(update={"key": key_of_exported(source, experience.id, new)})
 
 
-def _fresh(log: MemoryLog, page: Sequence[Arrival]) -> list[NewExperience]:
-    return [arrival.new for arrival, stored in zip(page, held(log, page), strict=True) if stored is None]
+def _fresh(log: MemoryLog, page: Sequence[NewExperience], own_source: str) -> list[NewExperience]:
+    return [new for new, stored in zip(page, held(log, page, own_source), strict=True) if stored is None]

@@ -10,12 +10,12 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Final, Literal, cast
+from typing import Annotated, Any, BinaryIO, Final, Literal, cast
 
-from pydantic import ConfigDict, ValidationError, create_model
+from pydantic import ConfigDict, Field, ValidationError, create_model
 
 from memory_log.errors import BadInput, SchemaTooNew
-from memory_log.fields import Name, Record, UtcTime
+from memory_log.fields import Integer, Record, UtcTime
 from memory_log.files import READ_BYTES
 from memory_log.records import Experience, NewExperience
 
@@ -38,7 +38,7 @@ class Header(Record):
     schema_version: int = SCHEMA_VERSION
     release: str | None = None
     exported_at: UtcTime
-    source: Name
+    source: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]  # a part of keys
 
 
 class LoggedAs(Record):
@@ -49,7 +49,7 @@ class LoggedAs(Record):
 
     model_config = ConfigDict(extra="ignore")
 
-    id: int
+    id: Integer
     state: str | None = None
     learned_in: int | None = None
     reason: str | None = None

@@ -8,7 +8,7 @@ import hashlib
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
-from typing import Final, NamedTuple
+from typing import Final
 
 from memory_log.errors import IdempotencyConflict
 from memory_log.experience_log import ExperienceLog
@@ -24,16 +24,6 @@ _BYTES_AT_ONCE: Final = 4 << 20
 # What happened, as against by whom, when and where it was told, and how it is treated.
 _NOT_SAID = {"lineage", "agent", "session", "step", "time", "key", "priority", "surprise"}
 _SAID: Final = frozenset(NewExperience.model_fields) - _NOT_SAID
-
-
-class Arrival(NamedTuple):
-    """An experience that may go into a log, with the key that makes it come once.
-
-    `twin_id` is its id in the log itself, where it comes from an export or a copy of that very log.
-    """
-
-    new: NewExperience
-    twin_id: int | None = None
 
 
 class Imported(Record):
@@ -63,18 +53,25 @@ def key_of_line(source: str, content: bytes, occurrence: int) -> str:
     return f"import:{digest}:{occurrence}"
 
 
-def held(log: ExperienceLog, arrivals: Sequence[Arrival]) -> list[Experience | None]:
-    """What each arrival is in the log already, None where it is new. What was forgotten here counts as there.
+def held(log: ExperienceLog, news: Sequence[NewExperience], own_source: str | None) -> list[Experience | None]:
+    """What each of them is in the log already, None where it is new. What was forgotten here counts as there.
+
+    Args:
+        log: where they may go.
+        news: with their keys.
+        own_source: the source that the log itself is known by: it has its own experiences under their ids, however many
+            logs they have been through.
 
     Raises:
         IdempotencyConflict: a key names one thing here and another there.
     """
-    twins = log.find(one.twin_id for one in arrivals if one.twin_id is not None)
-    by_key = log.with_keys([(one.new.lineage, one.new.key) for one in arrivals if one.new.key is not None])
+    twin_ids = [_id_in(new.key, own_source) for new in news]
+    twins = log.find(number for number in twin_ids if number is not None)
+    by_key = log.with_keys([(new.lineage, new.key) for new in news if new.key is not None])
     found: list[Experience | None] = []
-    for new, twin_id in arrivals:
+    for new, twin_id in zip(news, twin_ids, strict=True):
         twin = twins.get(twin_id or 0)
-        if twin is not None and twin.lineage == new.lineage and twin.time == new.time and _is_the_same(new, twin):
+        if twin is not None and (twin.lineage, twin.time) == (new.lineage, new.time) and _is_the_same(new, twin):
             found.append(twin)
             continue
         owner = None if new.key is None else by_key.get((new.lineage, new.key))
@@ -85,6 +82,13 @@ def held(log: ExperienceLog, arrivals: Sequence[Arrival]) -> list[Experience | N
             )
         found.append(owner)
     return found
+
+
+def _id_in(key: str | None, source: str | None) -> int | None:
+    """The id in a key that `key_of_exported` has made for this source."""
+    head = f"import:{source}:"
+    number = key.removeprefix(head).split(":")[0] if source and key and key.startswith(head) else ""
+    return int(number) if number.isascii() and number.isdigit() and len(number) < 19 else None
 
 
 def _is_the_same(new: NewExperience, stored: Experience) -> bool:
@@ -98,7 +102,7 @@ def import_lines(
     items: Iterable[ReadExperience | Fault],
     *,
     source: str,
-    home_source: str | None = None,
+    own_source: str | None = None,
     lineage: str | None = None,
     on_fault: Callable[[Fault], None] | None = None,
     progress: Callable[[int], None] = lambda num_lines: None,
@@ -113,12 +117,12 @@ def import_lines(
         log: where to.
         items: from `read_experiences`.
         source: what the lines come from, such as the file's name; equal lines of two sources are two experiences.
-        home_source: the source that an export of this log itself would name.
+        own_source: the source that an export of this log itself names.
         lineage: whose memory, whatever the lines say; None believes the lines.
         on_fault: takes each bad line, and the import goes on; None stops at the first.
         progress: called with the number of the last line that is done.
     """
-    with closing(_Import(log, source, home_source, lineage, on_fault)) as import_:
+    with closing(_Import(log, source, own_source, lineage, on_fault)) as import_:
         for item in items:
             if not import_.took(item):
                 break
@@ -136,13 +140,13 @@ class _Import:
         self,
         log: ExperienceLog,
         source: str,
-        home_source: str | None,
+        own_source: str | None,
         lineage: str | None,
         on_fault: Callable[[Fault], None] | None,
     ) -> None:
-        self._log, self._source, self._home_source = log, source, home_source
+        self._log, self._source, self._own_source = log, source, own_source
         self._lineage, self._on_fault = lineage, on_fault
-        self._waiting: list[tuple[ReadExperience, Arrival]] = []
+        self._waiting: list[tuple[ReadExperience, NewExperience]] = []
         self._num_bytes = self._num_stored = self._num_there = self._num_faults = 0
         self._stopped_at: Fault | None = None
         self._occurrences = _Occurrences()
@@ -164,7 +168,7 @@ class _Import:
             self.store()  # what comes before it, in which a fault may be found that comes first
             self._refuse(item)
         else:
-            self._waiting.append((item, self._arrival(item)))
+            self._waiting.append((item, self._with_key(item)))
             self._num_bytes += len(item.content)
         return self._stopped_at is None
 
@@ -181,40 +185,39 @@ class _Import:
         else:
             self._on_fault(fault)
 
-    def _arrival(self, item: ReadExperience) -> Arrival:
+    def _with_key(self, item: ReadExperience) -> NewExperience:
         new = item.experience
         if self._lineage is not None:
             new = new.model_copy(update={"lineage": self._lineage})
-        if item.source is None or item.logged_id is None:
-            if new.key is None:
-                occurrence = self._occurrences.count(item.content)
-                new = new.model_copy(update={"key": key_of_line(self._source, item.content, occurrence)})
-            return Arrival(new)
-        if new.key is None:
-            new = new.model_copy(update={"key": key_of_exported(item.source, item.logged_id, new)})
-        return Arrival(new, item.logged_id if item.source == self._home_source else None)
+        if new.key is not None:
+            return new
+        if item.source is not None and item.logged_id is not None:
+            key = key_of_exported(item.source, item.logged_id, new)
+        else:
+            key = key_of_line(self._source, item.content, self._occurrences.count(item.content))
+        return new.model_copy(update={"key": key})
 
     def store(self) -> None:
         """Append what waits and is new, in one transaction."""
         waiting, self._waiting, self._num_bytes = self._waiting, [], 0
         try:
-            self._append([arrival for _, arrival in waiting])
+            self._append([new for _, new in waiting])
         except IdempotencyConflict:
-            for item, arrival in waiting:  # one at a time, to find which line it is
-                self._append_or_refuse(item, arrival)
+            for item, new in waiting:  # one at a time, to find which line it is
+                self._append_or_refuse(item, new)
                 if self._stopped_at is not None:
                     return
 
-    def _append(self, arrivals: Sequence[Arrival]) -> None:
-        there = held(self._log, arrivals)
-        fresh = [arrival.new for arrival, stored in zip(arrivals, there, strict=True) if stored is None]
-        num_stored = len({stored.id for stored in self._log.append_many(fresh)}) if fresh else 0
+    def _append(self, news: Sequence[NewExperience]) -> None:
+        there = held(self._log, news, self._own_source)
+        fresh = [new for new, stored in zip(news, there, strict=True) if stored is None]
+        num_stored = len({stored.id for stored in self._log.append_many(fresh)})
         self._num_stored += num_stored
-        self._num_there += len(arrivals) - num_stored
+        self._num_there += len(news) - num_stored
 
-    def _append_or_refuse(self, item: ReadExperience, arrival: Arrival) -> None:
+    def _append_or_refuse(self, item: ReadExperience, new: NewExperience) -> None:
         try:
-            self._append([arrival])
+            self._append([new])
         except IdempotencyConflict as exc:
             self._refuse(Fault(line_number=item.line_number, content=item.content, reason=str(exc)))
 

@@ -125,6 +125,7 @@ def test_anybodys_file_of_texts_is_read_with_its_line_numbers() -> None:
         (b'{"text": "\\ud800"}', "cannot be read (Invalid JSON: unexpected end of hex escape"),
         (b'{"text": "a", "text": "b"}', "names 'text' twice"),
         (b'{"text": "a", "log": {"id": 1, "id": 2}}', "names 'id' twice"),
+        (b'{"text": "a", "log": {"id": -1}}', "log.id input should be greater"),
         (b'{"text": "a", "log": {"state": "learned"}}', "has no log.id"),
         (b'{"text": "' + b"a" * 16385 + b'"}', "limit is 16384"),
         (b'{"text": "a"', "not a whole JSON object"),
@@ -138,6 +139,7 @@ def test_anybodys_file_of_texts_is_read_with_its_line_numbers() -> None:
         (b" " * MAX_LINE_BYTES + b"7", "longer than 1048576 bytes"),
         (b'{"format": "their-chats"}', "format 'their-chats'"),
         (b'{"format": "selfparam-experiences", "schema_version": 1}', "has no exported_at; has no source"),
+        (json.dumps({**HEADER.model_dump(mode="json"), "source": "a:b"}).encode(), "source string should match"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_a_line_is_said(line: bytes, complaint: str) -> None:
