@@ -26,7 +26,8 @@ targets, live = tables.targets, tables.live_targets
 
 def end_leases(connection: Connection, now: datetime) -> Iterator[str]:
     """End leases that have expired and batches that nobody can commit; the death counts against what they held."""
-    for name in _names(connection):
+    leased = select(lineages.c.name).where(lineages.c.lease_owner.is_not(None)).order_by(lineages.c.name)
+    for name in connection.execute(leased).scalars().all():
         row = queue.lock(connection, name)
         if row.lease_owner is not None and not queue.is_held(connection, row, now):
             num_held = _num_held(connection, name)
@@ -35,15 +36,12 @@ def end_leases(connection: Connection, now: datetime) -> Iterator[str]:
                 f"ended the lease of {row.lease_owner!r} on lineage {name!r}, which had expired; "
                 f"{counted(num_held, 'experience')} that it held put back"
             )
-    for row in connection.execute(ownerless_batches()).all():
-        if row.lineage in _names(connection):
-            queue.lock(connection, row.lineage)
+    for row in connection.execute(ownerless_batches().where(lineages.c.name.is_not(None))).all():
+        queue.lock(connection, row.lineage)
+        # Before the lock somebody may have ended it and opened another one.
+        if connection.execute(ownerless_batches().where(batches.c.id == row.id)).first() is not None:
             queue.abandon_open_batch(connection, row.lineage, "its lease was over; ended by doctor", now, crashed=True)
             yield f"ended batch {row.id} of lineage {row.lineage!r}, whose lease was over"
-
-
-def _names(connection: Connection) -> list[str]:
-    return list(connection.execute(select(lineages.c.name).order_by(lineages.c.name)).scalars())
 
 
 def _num_held(connection: Connection, lineage: str) -> int:
@@ -55,9 +53,11 @@ def _num_held(connection: Connection, lineage: str) -> int:
 
 def put_back(connection: Connection, now: datetime) -> Iterator[str]:
     """Let experiences wait again that are leased to a batch which ended without learning them."""
-    for name in _names(connection):
+    is_over = batches.c.state.in_(("abandoned", "rejected"))
+    stranded = select(batches.c.lineage).join(experiences, experiences.c.batch_id == batches.c.id).where(is_over)
+    for name in sorted(set(connection.execute(stranded).scalars())):
         queue.lock(connection, name)
-        ended = select(batches.c.id).where(batches.c.lineage == name, batches.c.state.in_(("abandoned", "rejected")))
+        ended = select(batches.c.id).where(batches.c.lineage == name, is_over)
         changed = connection.execute(
             update(experiences)
             .where(experiences.c.lineage == name, experiences.c.batch_id.in_(ended))
