@@ -19,6 +19,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from sqlalchemy import Connection
+
 from memory_log.errors import BadInput
 
 MARK_LENGTH: Final = 32
@@ -130,6 +132,11 @@ def ring_once(writing: int) -> None:
     """Put one ring into a pipe that does not block. A pipe that is full, or whose reader has died, takes none."""
     with suppress(BlockingIOError, BrokenPipeError):
         os.write(writing, b"\0")
+
+
+def ring_after(connection: Connection, *lineages: str) -> None:
+    """Wake whoever waits for the queues of these lineages, once the connection's writing transaction is on disk."""
+    connection.get_execution_options()["rings"].update(lineages)
 
 
 def mark_of(lineage: str) -> str:

@@ -7,11 +7,12 @@ made again, ring once by themselves: something may have changed before the serve
 import logging
 import select
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import Any, Final
 
 import psycopg
 from psycopg import sql
+from sqlalchemy import Engine
 
 from memory_log.bells import MARK_LENGTH, Bell, mark_of, piped_bell
 
@@ -19,6 +20,8 @@ FIRST_PAUSE_SECONDS: Final = 0.1
 LONGEST_PAUSE_SECONDS: Final = 5.0
 LINGER_SECONDS: Final = 10.0
 CLOSE_SECONDS: Final = 2.0
+
+_OURS: Final = {"connect_timeout": 10, "keepalives_idle": 30, "application_name": "selfparam bells"}
 
 # Several logs may share a database, one a schema: the number of one of its tables tells them apart.
 _PREFIX: Final = "'selfparam_bell_' || to_regclass('lineages')::oid || '_'"
@@ -37,11 +40,11 @@ class ListeningBells:
     """The bells of a PostgreSQL log in this process. While there are any, one thread and one connection serve them all.
 
     Args:
-        connect: makes a connection in autocommit; the thread calls it, and again whenever the connection was lost.
+        engine: of the log; the thread makes its connection as this one does.
     """
 
-    def __init__(self, connect: Callable[[], psycopg.Connection[Any]]) -> None:
-        self._connect = connect
+    def __init__(self, engine: Engine) -> None:
+        self._settings = _OURS | engine.dialect.create_connect_args(engine.url)[1]
         self._lock = threading.Lock()  # guards the four below
         self._hung: dict[str, set[Bell]] = {}
         self._thread: threading.Thread | None = None
@@ -65,13 +68,10 @@ class ListeningBells:
 
         Args:
             lineages: whose queue has changed, on disk.
-            driver: a connection between transactions.
+            driver: a connection in autocommit, between transactions.
         """
         try:
-            was_autocommit = driver.autocommit
-            driver.autocommit = True  # tells the server nothing
             driver.execute(_RING, ([mark_of(lineage) for lineage in lineages],))
-            driver.autocommit = was_autocommit
         except psycopg.Error as exc:  # the change is on disk all the same
             _LOGGER.warning("could not ring for %s, whose waiters see the change late: %s", sorted(lineages), exc)
 
@@ -95,7 +95,7 @@ class ListeningBells:
         pause = FIRST_PAUSE_SECONDS
         while not self._is_over():
             try:
-                with self._connect() as connection:
+                with psycopg.connect(autocommit=True, **self._settings) as connection:
                     pause = FIRST_PAUSE_SECONDS
                     self._pass_rings_on(connection)
             except psycopg.Error as exc:
