@@ -23,6 +23,7 @@ from memory_log.appending import (
     row_of,
     utc_text,
 )
+from memory_log.bells import CHANNEL_LOCK, mark_of
 from memory_log.database import DriverTransaction
 
 if TYPE_CHECKING:
@@ -108,12 +109,15 @@ class PostgresqlAppend:
     """
 
     _TURNS = "SELECT pg_advisory_xact_lock(hashtextextended(name, 0)) FROM unnest(%s::text[]) AS turn (name)"
+    # Ringing is a trip of its own, which is spared where nobody waits. Whoever begins to wait while this lock is held
+    # looks at the log when it is free, after the commit.
+    _IS_HEARD = f"SELECT bool_or(NOT pg_try_advisory_xact_lock({CHANNEL_LOCK})) FROM unnest(%s::text[]) AS mark"
     # One statement is one transaction and one trip. Its own snapshot is older than the turn, which matters to nothing
     # that it reads, and ids are drawn after the turn.
     _INSERT = (
         f"WITH turn AS MATERIALIZED ({_TURNS}), first AS MATERIALIZED (SELECT count(*) FROM turn) "
         f"INSERT INTO experiences ({', '.join(COLUMNS)}) "
-        f"SELECT {_NEW_COLUMNS} FROM first, {_NEW} ORDER BY place RETURNING id"
+        f"SELECT {_NEW_COLUMNS} FROM first, {_NEW} ORDER BY place RETURNING id, ({_IS_HEARD})"
     )
     _IDS = "SELECT nextval(pg_get_serial_sequence('experiences', 'id')) FROM generate_series(1, %s)"
     _INSERT_WITH_IDS = (
@@ -157,7 +161,9 @@ class PostgresqlAppend:
         if not self._is_in_transaction():
             lineages = sorted({one.new.lineage for one in fresh})
             self._transaction.is_committing = True
-            found = self._connection.execute(self._INSERT, (lineages, *columns)).fetchall()
+            marks = [mark_of(lineage) for lineage in lineages]
+            found = self._connection.execute(self._INSERT, (lineages, *columns, marks)).fetchall()
+            self._transaction.is_heard = any(row[1] for row in found)
             return sorted(row[0] for row in found)
         ids = sorted(row[0] for row in self._connection.execute(self._IDS, (len(fresh),)))
         self._transaction.is_committing = True
