@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, select, update
+from sqlalchemy import Connection, Row, Select, delete, func, select, update
 
 from memory_log import search, tables
 from memory_log.errors import BadInput, LogDamaged, UnknownExperience
@@ -56,10 +56,14 @@ def _record(row: Row[Any], facts_of_it: Sequence[Fact]) -> Experience:
             raise BadInput("its text holds NUL characters")
         return Experience(**row._mapping, facts=tuple(facts_of_it))
     except BadInput as exc:
-        raise LogDamaged(
-            f"experience {row.id} is damaged in the log: {exc}; examine the log with `selfparam doctor`, which also "
-            "gets out what can still be read, or restore a back-up"
-        ) from exc
+        raise _damaged(f"experience {row.id}", exc) from exc
+
+
+def _damaged(what: str, why: Exception) -> LogDamaged:
+    return LogDamaged(
+        f"{what} is damaged in the log: {why}; examine the log with `selfparam doctor`, which also gets out what can "
+        "still be read, or restore a back-up"
+    )
 
 
 def lineages(connection: Connection) -> list[str]:
@@ -94,7 +98,7 @@ def matching(
     if not terms or not all(term.words for term in terms):
         return []
     statement = search.newest_first(select(*COLUMNS), connection.dialect.name, terms, before_id)
-    rows = connection.execute(statement.where(experiences.c.lineage == lineage).limit(limit)).all()
+    rows = _rows(connection, statement.where(experiences.c.lineage == lineage).limit(limit))
     return records_of(connection, rows)
 
 
