@@ -180,20 +180,24 @@ class Database:
 
     def _remake_tables(self) -> None:
         with self.bare() as connection:
-            connection.exec_driver_sql("PRAGMA foreign_keys=OFF")  # of no effect inside a transaction
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-            found: int = connection.execute(select(schema_version.c.version)).scalar_one()
-            if found < SCHEMA_VERSION:  # else another process was quicker
-                _bring_up_to_date(connection, found)
-                broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
-                if broken is not None:
-                    raise BadInput(
-                        f"the log at {self._place} cannot be brought up to date: a row of {broken[0]} names one of "
-                        f"{broken[2]} that is not there; restore a back-up"
-                    )
-            connection.commit()
-            connection.exec_driver_sql("PRAGMA foreign_keys=ON")
-            connection.commit()
+            try:
+                connection.exec_driver_sql("PRAGMA foreign_keys=OFF")  # of no effect inside a transaction
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                found: int = connection.execute(select(schema_version.c.version)).scalar_one()
+                if found < SCHEMA_VERSION:  # else another process was quicker
+                    _bring_up_to_date(connection, found)
+                    self._check_references(connection)
+                connection.commit()
+            finally:
+                connection.invalidate()  # nobody else gets a connection that checks no foreign keys
+
+    def _check_references(self, connection: Connection) -> None:
+        broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
+        if broken is not None:
+            raise BadInput(
+                f"the log at {self._place} cannot be brought up to date: a row of {broken[0]} names one of "
+                f"{broken[2]} that is not there; restore a back-up"
+            )
 
 
 def _check_not_newer(found: int) -> None:
