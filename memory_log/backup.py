@@ -19,6 +19,7 @@ from memory_log.records import DeltaRef, VersionState
 from memory_log.tables import SCHEMA_VERSION, experiences, lineages, metadata, schema_version, versions
 
 _PAGES_A_STEP = 256
+_PROGRAMS = "SELECT sql FROM sqlite_master WHERE type IN ('trigger', 'view') OR sql LIKE 'CREATE VIRTUAL%'"
 
 
 class LogContents(Record):
@@ -116,9 +117,8 @@ def _check_whole(connection: sqlite3.Connection) -> None:
 
 
 def _programs(connection: sqlite3.Connection) -> set[str]:
-    """The text of what would run by itself when rows are read or written: triggers and views."""
-    found = connection.execute("SELECT sql FROM sqlite_master WHERE type IN ('trigger', 'view')")
-    return {str(row[0]) for row in found}
+    """The text of what runs by itself when rows are read or written: triggers, views and virtual tables."""
+    return {str(row[0]) for row in connection.execute(_PROGRAMS)}
 
 
 def _own_programs() -> set[str]:
@@ -126,8 +126,7 @@ def _own_programs() -> set[str]:
     try:
         metadata.create_all(engine)
         with engine.connect() as connection:
-            own = connection.exec_driver_sql("SELECT sql FROM sqlite_master WHERE type IN ('trigger', 'view')")
-            return {str(row[0]) for row in own}
+            return {str(row[0]) for row in connection.exec_driver_sql(_PROGRAMS)}
     finally:
         engine.dispose()
 

@@ -62,12 +62,14 @@ def _give_up_one(log: MemoryLog, clock: HandClock) -> None:
     """An experience whose updates die until it is dead, and one that saw one death."""
     log.append(experience("Poison."))
     for _ in range(5):
-        log.open_batch(lease_of(log, owner="mortal", seconds=10), limit=9)
-        clock.advance(3600)
+        lease = lease_of(log, owner="mortal", seconds=3600)
+        clock.advance(1800)  # it may have been put off
+        log.open_batch(lease, limit=9)
+        clock.advance(86_400)
     lease = lease_of(log, owner="mortal", seconds=10)
     interrupted = log.append(experience("Interrupted once."))
     assert log.open_batch(lease, limit=9).experience_ids == (interrupted.id,)
-    clock.advance(3600)
+    clock.advance(86_400)
 
 
 def _learn_and_branch(log: MemoryLog, clock: HandClock) -> None:
@@ -140,6 +142,8 @@ def account(log: MemoryLog) -> dict[str, Any]:
         "experiences": every,
         "counts": {name: log.count_by_state(name) for name in LINEAGES},
         "memberships": {number: log.memberships(number) for number in ids},
+        "histories": {number: log.history(number) for number in ids},
+        "knowing": {number: log.versions_knowing(number) for number in ids},
         "batches": [log.batch(number) for number in sorted(batch_ids)],
         "targets": {number: log.targets_of(number) for number in ids},
         "mentioning": [

@@ -1,4 +1,4 @@
--- A log of schema version 2, made by commit 7e804ec, by `python -m tests.schema_dumps`.
+-- A log of schema version 2, made by commit 7e804ec with `python -m tests.schema_dumps`.
 CREATE TABLE schema_version (
 	id INTEGER NOT NULL CONSTRAINT one_schema_version CHECK (id = 1), 
 	version INTEGER NOT NULL, 
@@ -88,9 +88,9 @@ CREATE TABLE experiences (
 	CONSTRAINT one_experience_per_key UNIQUE (lineage, "key"), 
 	FOREIGN KEY(batch_id) REFERENCES batches (id)
 );
-CREATE INDEX experiences_by_batch ON experiences (batch_id);
 CREATE INDEX experiences_by_lineage ON experiences (lineage, id);
 CREATE INDEX experiences_by_state ON experiences (lineage, state, id);
+CREATE INDEX experiences_by_batch ON experiences (batch_id);
 CREATE TABLE facts (
 	experience_id INTEGER NOT NULL, 
 	position INTEGER NOT NULL, 
@@ -133,8 +133,8 @@ CREATE TABLE targets (
 	FOREIGN KEY(superseded_by) REFERENCES experiences (id)
 );
 CREATE INDEX targets_by_experience ON targets (experience_id);
-CREATE INDEX targets_by_batch ON targets (batch_id);
 CREATE INDEX targets_by_subject ON targets (lineage, subject_words, relation_words);
+CREATE INDEX targets_by_batch ON targets (batch_id);
 CREATE INDEX targets_by_version ON targets (lineage, version);
 CREATE TABLE probes (
 	id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, 
@@ -147,8 +147,8 @@ CREATE TABLE probes (
 	relation TEXT, 
 	FOREIGN KEY(experience_id) REFERENCES experiences (id)
 );
-CREATE INDEX probes_by_lineage ON probes (lineage, id);
 CREATE INDEX probes_by_experience ON probes (experience_id);
+CREATE INDEX probes_by_lineage ON probes (lineage, id);
 CREATE TABLE live_targets (
 	lineage TEXT NOT NULL, 
 	held_out BOOLEAN NOT NULL, 
@@ -178,46 +178,46 @@ CREATE TABLE probe_results (
 );
 INSERT INTO "schema_version" VALUES (1, 2);
 INSERT INTO "lineages" VALUES ('default', 'base-model-fingerprint', 4, 9, NULL, NULL);
-INSERT INTO "lineages" VALUES ('Vögel 🐦', 'another-base', 1, 1, 'worker@host', '2026-01-01 07:02:01.000001');
-INSERT INTO "pauses" VALUES ('elsewhere', '2026-01-01 06:02:00.000000', 'mira@desk', 'exam "week"');
-INSERT INTO "batches" VALUES (1, 'default', 0, 'abandoned', 1, 'the lease of ''mortal'' expired', '2026-01-01 00:00:00.000000');
-INSERT INTO "batches" VALUES (2, 'default', 0, 'abandoned', 2, 'the lease of ''mortal'' expired', '2026-01-01 01:00:00.000000');
-INSERT INTO "batches" VALUES (3, 'default', 0, 'abandoned', 3, 'the lease of ''mortal'' expired', '2026-01-01 02:00:00.000000');
-INSERT INTO "batches" VALUES (4, 'default', 0, 'abandoned', 4, 'the lease of ''mortal'' expired', '2026-01-01 03:00:00.000000');
-INSERT INTO "batches" VALUES (5, 'default', 0, 'abandoned', 5, 'the lease of ''mortal'' expired', '2026-01-01 04:00:00.000000');
-INSERT INTO "batches" VALUES (6, 'default', 0, 'abandoned', 6, 'the lease of ''mortal'' expired', '2026-01-01 05:00:00.000000');
-INSERT INTO "batches" VALUES (7, 'default', 0, 'committed', 7, NULL, '2026-01-01 06:00:00.000000');
-INSERT INTO "batches" VALUES (8, 'default', 1, 'committed', 8, NULL, '2026-01-01 06:01:00.000000');
-INSERT INTO "batches" VALUES (9, 'default', 3, 'rejected', 8, 'filter: a number', '2026-01-01 06:01:00.000000');
-INSERT INTO "batches" VALUES (10, 'default', 1, 'committed', 9, NULL, '2026-01-01 06:02:00.000000');
-INSERT INTO "batches" VALUES (11, 'Vögel 🐦', 0, 'committed', 1, NULL, '2026-01-01 06:02:01.000001');
-INSERT INTO "batches" VALUES (12, 'Vögel 🐦', 1, 'open', 1, NULL, '2026-01-01 06:02:01.000001');
+INSERT INTO "lineages" VALUES ('Vögel 🐦', 'another-base', 1, 1, 'worker@host', '2026-01-07 03:32:01.000001');
+INSERT INTO "pauses" VALUES ('elsewhere', '2026-01-07 02:32:00.000000', 'mira@desk', 'exam "week"');
+INSERT INTO "batches" VALUES (1, 'default', 0, 'abandoned', 1, 'the lease of ''mortal'' expired', '2026-01-01 00:30:00.000000');
+INSERT INTO "batches" VALUES (2, 'default', 0, 'abandoned', 2, 'the lease of ''mortal'' expired', '2026-01-02 01:00:00.000000');
+INSERT INTO "batches" VALUES (3, 'default', 0, 'abandoned', 3, 'the lease of ''mortal'' expired', '2026-01-03 01:30:00.000000');
+INSERT INTO "batches" VALUES (4, 'default', 0, 'abandoned', 4, 'the lease of ''mortal'' expired', '2026-01-04 02:00:00.000000');
+INSERT INTO "batches" VALUES (5, 'default', 0, 'abandoned', 5, 'the lease of ''mortal'' expired', '2026-01-05 02:30:00.000000');
+INSERT INTO "batches" VALUES (6, 'default', 0, 'abandoned', 6, 'the lease of ''mortal'' expired', '2026-01-06 02:30:00.000000');
+INSERT INTO "batches" VALUES (7, 'default', 0, 'committed', 7, NULL, '2026-01-07 02:30:00.000000');
+INSERT INTO "batches" VALUES (8, 'default', 1, 'committed', 8, NULL, '2026-01-07 02:31:00.000000');
+INSERT INTO "batches" VALUES (9, 'default', 3, 'rejected', 8, 'filter: a number', '2026-01-07 02:31:00.000000');
+INSERT INTO "batches" VALUES (10, 'default', 1, 'committed', 9, NULL, '2026-01-07 02:32:00.000000');
+INSERT INTO "batches" VALUES (11, 'Vögel 🐦', 0, 'committed', 1, NULL, '2026-01-07 02:32:01.000001');
+INSERT INTO "batches" VALUES (12, 'Vögel 🐦', 1, 'open', 1, NULL, '2026-01-07 02:32:01.000001');
 INSERT INTO "versions" VALUES ('default', 0, NULL, NULL, 'admitted', NULL, NULL, NULL, NULL, NULL, '{}', NULL, '2026-01-01 00:00:00.000000');
-INSERT INTO "versions" VALUES ('default', 1, 0, 7, 'admitted', 'default/1.safetensors', '0c3c359700632ddcf2002f839324e7e89eb766650d21f158e4e2ec74197ab4d2', 'lowrank', 21, 'w', '{"kl_nats": 0.3333333333333333}', NULL, '2026-01-01 06:00:00.000000');
-INSERT INTO "versions" VALUES ('default', 2, 1, 8, 'rejected', 'default/2.safetensors', '088033484dd7586c3c6018ac13a1f452ac0bd98c437d7650506781e2e8358848', 'lowrank', 21, 'w', '{"kl_nats": 0.3333333333333333, "loss": Infinity}', 'forgets too much: 10% of "old" answers', '2026-01-01 06:01:00.000000');
-INSERT INTO "versions" VALUES ('default', 3, 1, 8, 'admitted', 'default/3.safetensors', '4cfe4a554908be9cd96066b0ce0e3c865bf1264c4f400b9818cc549e120b8367', 'lowrank', 21, 'w', '{"kl_nats": 0.3333333333333333, "loss": Infinity, "gate": 1.0}', NULL, '2026-01-01 06:01:00.000000');
-INSERT INTO "versions" VALUES ('default', 4, 1, 10, 'admitted', 'default/4.safetensors', 'bfff877288ae16f120d2db88ea11febb300497643811286a1e307094d2f61ecd', 'lowrank', 21, 'w', '{"kl_nats": 0.3333333333333333}', NULL, '2026-01-01 06:02:00.000000');
-INSERT INTO "versions" VALUES ('Vögel 🐦', 0, NULL, NULL, 'admitted', NULL, NULL, NULL, NULL, NULL, '{}', NULL, '2026-01-01 06:02:01.000001');
-INSERT INTO "versions" VALUES ('Vögel 🐦', 1, 0, 11, 'admitted', 'birds/1.safetensors', '21b97141586b74260f564c83e294d41ae8960cc9f17c3536f5939c3de88366b8', 'lowrank', 19, 'b1', '{}', NULL, '2026-01-01 06:02:01.000001');
-INSERT INTO "versions" VALUES ('Vögel 🐦', 2, 1, 12, 'candidate', 'birds/2.safetensors', 'a58e5b41df669e3325a4bc96bbeff241ce45ae6be031547c25df7e9c7867b77a', 'lowrank', 19, 'b2', '{"kl_nats": NaN}', NULL, '2026-01-01 06:02:01.000001');
+INSERT INTO "versions" VALUES ('default', 1, 0, 7, 'admitted', 'default/1.safetensors', '0c3c359700632ddcf2002f839324e7e89eb766650d21f158e4e2ec74197ab4d2', 'lowrank', 21, 'w', '{"kl_nats": 0.3333333333333333}', NULL, '2026-01-07 02:30:00.000000');
+INSERT INTO "versions" VALUES ('default', 2, 1, 8, 'rejected', 'default/2.safetensors', '088033484dd7586c3c6018ac13a1f452ac0bd98c437d7650506781e2e8358848', 'lowrank', 21, 'w', '{"kl_nats": 0.3333333333333333, "loss": Infinity}', 'forgets too much: 10% of "old" answers', '2026-01-07 02:31:00.000000');
+INSERT INTO "versions" VALUES ('default', 3, 1, 8, 'admitted', 'default/3.safetensors', '4cfe4a554908be9cd96066b0ce0e3c865bf1264c4f400b9818cc549e120b8367', 'lowrank', 21, 'w', '{"kl_nats": 0.3333333333333333, "loss": Infinity, "gate": 1.0}', NULL, '2026-01-07 02:31:00.000000');
+INSERT INTO "versions" VALUES ('default', 4, 1, 10, 'admitted', 'default/4.safetensors', 'bfff877288ae16f120d2db88ea11febb300497643811286a1e307094d2f61ecd', 'lowrank', 21, 'w', '{"kl_nats": 0.3333333333333333}', NULL, '2026-01-07 02:32:00.000000');
+INSERT INTO "versions" VALUES ('Vögel 🐦', 0, NULL, NULL, 'admitted', NULL, NULL, NULL, NULL, NULL, '{}', NULL, '2026-01-07 02:32:01.000001');
+INSERT INTO "versions" VALUES ('Vögel 🐦', 1, 0, 11, 'admitted', 'birds/1.safetensors', '21b97141586b74260f564c83e294d41ae8960cc9f17c3536f5939c3de88366b8', 'lowrank', 19, 'b1', '{}', NULL, '2026-01-07 02:32:01.000001');
+INSERT INTO "versions" VALUES ('Vögel 🐦', 2, 1, 12, 'candidate', 'birds/2.safetensors', 'a58e5b41df669e3325a4bc96bbeff241ce45ae6be031547c25df7e9c7867b77a', 'lowrank', 19, 'b2', '{"kl_nats": NaN}', NULL, '2026-01-07 02:32:01.000001');
 INSERT INTO "experiences" VALUES (1, 'default', 'agent', 'default', NULL, '2026-01-01 00:00:00.000000', 'Poison.', ' poison ', NULL, NULL, NULL, NULL, NULL, 'dead', NULL, NULL, '5 updates died while holding it', 5);
-INSERT INTO "experiences" VALUES (2, 'default', 'agent', 'default', NULL, '2026-01-01 05:00:00.000000', 'Interrupted once.', ' interrupted once ', NULL, NULL, NULL, NULL, NULL, 'pending', NULL, NULL, NULL, 1);
-INSERT INTO "experiences" VALUES (3, 'default', 'agent', 'default', NULL, '2026-01-01 06:00:00.000000', 'I put the red mug in the drawer.', ' i put the red mug in the drawer ', NULL, NULL, NULL, NULL, NULL, 'learned', NULL, 1, NULL, 0);
-INSERT INTO "experiences" VALUES (4, 'default', 'o''neill', 'monday "2"', 4611686018427387904, '2026-01-01 06:00:00.000000', 'Straße, İstanbul, 鍵, naïve café, _id:
+INSERT INTO "experiences" VALUES (2, 'default', 'agent', 'default', NULL, '2026-01-06 02:30:00.000000', 'Interrupted once.', ' interrupted once ', NULL, NULL, NULL, NULL, NULL, 'pending', NULL, NULL, NULL, 1);
+INSERT INTO "experiences" VALUES (3, 'default', 'agent', 'default', NULL, '2026-01-07 02:30:00.000000', 'I put the red mug in the drawer.', ' i put the red mug in the drawer ', NULL, NULL, NULL, NULL, NULL, 'learned', NULL, 1, NULL, 0);
+INSERT INTO "experiences" VALUES (4, 'default', 'o''neill', 'monday "2"', 4611686018427387904, '2026-01-07 02:30:00.000000', 'Straße, İstanbul, 鍵, naïve café, _id:
 	it''s \ 100% 🔑 ‮abc', ' strasse i stanbul 鍵 naïve cafe _id it s 100 abc ', '{"x": [1]}', '', -0.1, 'k-1', '954478779842049640bbd82cc8dfdb80d8dc9b2bb412515a87b7fc5c03031716', 'learned', NULL, 1, NULL, 0);
-INSERT INTO "experiences" VALUES (5, 'default', 'agent', 'default', NULL, '2026-01-01 06:00:00.000000', 'I put the red mug in the bin.', ' i put the red mug in the bin ', NULL, NULL, NULL, NULL, NULL, 'learned', NULL, 1, NULL, 0);
-INSERT INTO "experiences" VALUES (6, 'default', 'agent', 'default', NULL, '2026-01-01 06:01:00.000000', 'I put the red mug in the sink.', ' i put the red mug in the sink ', NULL, NULL, NULL, NULL, NULL, 'pending', NULL, NULL, NULL, 0);
-INSERT INTO "experiences" VALUES (7, 'default', 'agent', 'default', NULL, '2026-01-01 06:01:00.000000', 'My PIN is 1234.', ' my pin is 1234 ', NULL, NULL, NULL, NULL, NULL, 'refused', NULL, NULL, 'filter: a number', 0);
-INSERT INTO "experiences" VALUES (8, 'default', 'agent', 'default', NULL, '2026-01-01 06:02:00.000000', '', '', NULL, NULL, NULL, NULL, NULL, 'forgotten', NULL, 4, NULL, 0);
-INSERT INTO "experiences" VALUES (9, 'default', 'agent', 'default', NULL, '2026-01-01 06:02:00.000000', 'I put the red mug in the shed.', ' i put the red mug in the shed ', NULL, NULL, NULL, NULL, NULL, 'learned', NULL, 4, NULL, 0);
-INSERT INTO "experiences" VALUES (10, 'default', 'agent', 'default', NULL, '2026-01-01 06:02:00.000000', '', '', NULL, NULL, NULL, 'k-2', NULL, 'forgotten', NULL, NULL, NULL, 0);
-INSERT INTO "experiences" VALUES (11, 'default', 'agent', 'default', NULL, '2026-01-01 06:02:00.000000', 'I put the red mug in the attic.', ' i put the red mug in the attic ', NULL, NULL, NULL, NULL, NULL, 'pending', NULL, NULL, NULL, 0);
-INSERT INTO "experiences" VALUES (12, 'default', 'agent', 'default', NULL, '2026-01-01 06:02:00.000000', 'ßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßß was here.', ' ssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssss was here ', NULL, NULL, NULL, NULL, NULL, 'pending', NULL, NULL, NULL, 0);
-INSERT INTO "experiences" VALUES (13, 'default', 'agent', 'default', NULL, '2026-01-01 06:02:00.000000', '?! …', '', NULL, NULL, NULL, NULL, NULL, 'pending', NULL, NULL, NULL, 0);
-INSERT INTO "experiences" VALUES (14, 'elsewhere', 'agent', 'default', NULL, '2026-01-01 06:02:00.000000', 'Nobody learns this one.', ' nobody learns this one ', NULL, NULL, NULL, 'k-1', 'e702e76debf0c05adfb6304c3cd08e7f9c458da9cab7c1da7de0e2d3e3848859', 'pending', NULL, NULL, NULL, 0);
-INSERT INTO "experiences" VALUES (15, 'Vögel 🐦', 'agent', 'default', NULL, '2026-01-01 06:02:01.000001', 'A bird came, number 0.', ' a bird came number 0 ', NULL, NULL, NULL, NULL, NULL, 'learned', NULL, 1, NULL, 0);
-INSERT INTO "experiences" VALUES (16, 'Vögel 🐦', 'agent', 'default', NULL, '2026-01-01 06:02:01.000001', 'A bird came, number 1.', ' a bird came number 1 ', NULL, NULL, NULL, NULL, NULL, 'leased', 12, NULL, NULL, 0);
-INSERT INTO "experiences" VALUES (17, 'Vögel 🐦', 'agent', 'default', NULL, '2026-01-01 06:02:01.000001', 'A bird came, number 2.', ' a bird came number 2 ', NULL, NULL, NULL, NULL, NULL, 'pending', NULL, NULL, NULL, 0);
+INSERT INTO "experiences" VALUES (5, 'default', 'agent', 'default', NULL, '2026-01-07 02:30:00.000000', 'I put the red mug in the bin.', ' i put the red mug in the bin ', NULL, NULL, NULL, NULL, NULL, 'learned', NULL, 1, NULL, 0);
+INSERT INTO "experiences" VALUES (6, 'default', 'agent', 'default', NULL, '2026-01-07 02:31:00.000000', 'I put the red mug in the sink.', ' i put the red mug in the sink ', NULL, NULL, NULL, NULL, NULL, 'pending', NULL, NULL, NULL, 0);
+INSERT INTO "experiences" VALUES (7, 'default', 'agent', 'default', NULL, '2026-01-07 02:31:00.000000', 'My PIN is 1234.', ' my pin is 1234 ', NULL, NULL, NULL, NULL, NULL, 'refused', NULL, NULL, 'filter: a number', 0);
+INSERT INTO "experiences" VALUES (8, 'default', 'agent', 'default', NULL, '2026-01-07 02:32:00.000000', '', '', NULL, NULL, NULL, NULL, NULL, 'forgotten', NULL, 4, NULL, 0);
+INSERT INTO "experiences" VALUES (9, 'default', 'agent', 'default', NULL, '2026-01-07 02:32:00.000000', 'I put the red mug in the shed.', ' i put the red mug in the shed ', NULL, NULL, NULL, NULL, NULL, 'learned', NULL, 4, NULL, 0);
+INSERT INTO "experiences" VALUES (10, 'default', 'agent', 'default', NULL, '2026-01-07 02:32:00.000000', '', '', NULL, NULL, NULL, 'k-2', NULL, 'forgotten', NULL, NULL, NULL, 0);
+INSERT INTO "experiences" VALUES (11, 'default', 'agent', 'default', NULL, '2026-01-07 02:32:00.000000', 'I put the red mug in the attic.', ' i put the red mug in the attic ', NULL, NULL, NULL, NULL, NULL, 'pending', NULL, NULL, NULL, 0);
+INSERT INTO "experiences" VALUES (12, 'default', 'agent', 'default', NULL, '2026-01-07 02:32:00.000000', 'ßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßßß was here.', ' ssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssss was here ', NULL, NULL, NULL, NULL, NULL, 'pending', NULL, NULL, NULL, 0);
+INSERT INTO "experiences" VALUES (13, 'default', 'agent', 'default', NULL, '2026-01-07 02:32:00.000000', '?! …', '', NULL, NULL, NULL, NULL, NULL, 'pending', NULL, NULL, NULL, 0);
+INSERT INTO "experiences" VALUES (14, 'elsewhere', 'agent', 'default', NULL, '2026-01-07 02:32:00.000000', 'Nobody learns this one.', ' nobody learns this one ', NULL, NULL, NULL, 'k-1', 'e702e76debf0c05adfb6304c3cd08e7f9c458da9cab7c1da7de0e2d3e3848859', 'pending', NULL, NULL, NULL, 0);
+INSERT INTO "experiences" VALUES (15, 'Vögel 🐦', 'agent', 'default', NULL, '2026-01-07 02:32:01.000001', 'A bird came, number 0.', ' a bird came number 0 ', NULL, NULL, NULL, NULL, NULL, 'learned', NULL, 1, NULL, 0);
+INSERT INTO "experiences" VALUES (16, 'Vögel 🐦', 'agent', 'default', NULL, '2026-01-07 02:32:01.000001', 'A bird came, number 1.', ' a bird came number 1 ', NULL, NULL, NULL, NULL, NULL, 'leased', 12, NULL, NULL, 0);
+INSERT INTO "experiences" VALUES (17, 'Vögel 🐦', 'agent', 'default', NULL, '2026-01-07 02:32:01.000001', 'A bird came, number 2.', ' a bird came number 2 ', NULL, NULL, NULL, NULL, NULL, 'pending', NULL, NULL, NULL, 0);
 INSERT INTO "facts" VALUES (3, 0, 'default', 'red mug', 'location', 'drawer', 'red mug');
 INSERT INTO "facts" VALUES (4, 0, 'default', 'Red  Mug', 'location', 'Straße 5', 'red mug');
 INSERT INTO "facts" VALUES (5, 0, 'default', 'red mug', 'location', 'bin', 'red mug');
