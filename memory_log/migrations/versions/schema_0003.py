@@ -98,8 +98,9 @@ _POSTGRESQL = (
         ADD COLUMN priority INTEGER DEFAULT '0' NOT NULL,
         ADD COLUMN surprise DOUBLE PRECISION,
         ADD COLUMN not_before TIMESTAMP WITH TIME ZONE""",
-    "UPDATE experiences SET appended_at = time",
-    "ALTER TABLE experiences ALTER COLUMN appended_at SET NOT NULL",
+    # An UPDATE would leave every row behind once more, and take twice as long.
+    """ALTER TABLE experiences
+        ALTER COLUMN appended_at TYPE TIMESTAMP WITH TIME ZONE USING time, ALTER COLUMN appended_at SET NOT NULL""",
     "ALTER TABLE experiences ADD CONSTRAINT only_pending_is_put_off CHECK (not_before IS NULL OR state = 'pending')",
     "ALTER TABLE experiences DROP CONSTRAINT one_experience_per_key",
     "DROP INDEX experiences_by_batch",
