@@ -260,12 +260,12 @@ def write(url: str, made_by: str) -> None:
     clock = HandClock()
     with MemoryLog(url, clock=clock) as log:
         fill(log, clock)
-        said = {"now": str(clock.now), "account": account(log)}
+        said = [f"{json.dumps(name)}: {json.dumps(each, ensure_ascii=False)}" for name, each in account(log).items()]
     note = f"-- A log of schema version {SCHEMA_VERSION}, made by {made_by} with `python -m tests.schema_dumps`.\n"
     name = f"{engine_of(url)}-{SCHEMA_VERSION}"
     for path, content in (
         (DUMPS / f"{name}.sql", note + dump(url)),
-        (DUMPS / f"{name}.json", json.dumps(said, ensure_ascii=False, indent=0) + "\n"),
+        (DUMPS / f"{name}.json", f'{{"now": "{clock.now}", "account": {{\n' + ",\n".join(said) + "\n}}\n"),
     ):
         with path.open("xb") as opened:
             opened.write(content.encode())

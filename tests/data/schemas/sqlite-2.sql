@@ -88,9 +88,9 @@ CREATE TABLE experiences (
 	CONSTRAINT one_experience_per_key UNIQUE (lineage, "key"), 
 	FOREIGN KEY(batch_id) REFERENCES batches (id)
 );
+CREATE INDEX experiences_by_batch ON experiences (batch_id);
 CREATE INDEX experiences_by_lineage ON experiences (lineage, id);
 CREATE INDEX experiences_by_state ON experiences (lineage, state, id);
-CREATE INDEX experiences_by_batch ON experiences (batch_id);
 CREATE TABLE facts (
 	experience_id INTEGER NOT NULL, 
 	position INTEGER NOT NULL, 
@@ -133,8 +133,8 @@ CREATE TABLE targets (
 	FOREIGN KEY(superseded_by) REFERENCES experiences (id)
 );
 CREATE INDEX targets_by_experience ON targets (experience_id);
-CREATE INDEX targets_by_subject ON targets (lineage, subject_words, relation_words);
 CREATE INDEX targets_by_batch ON targets (batch_id);
+CREATE INDEX targets_by_subject ON targets (lineage, subject_words, relation_words);
 CREATE INDEX targets_by_version ON targets (lineage, version);
 CREATE TABLE probes (
 	id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, 
@@ -147,8 +147,8 @@ CREATE TABLE probes (
 	relation TEXT, 
 	FOREIGN KEY(experience_id) REFERENCES experiences (id)
 );
-CREATE INDEX probes_by_experience ON probes (experience_id);
 CREATE INDEX probes_by_lineage ON probes (lineage, id);
+CREATE INDEX probes_by_experience ON probes (experience_id);
 CREATE TABLE live_targets (
 	lineage TEXT NOT NULL, 
 	held_out BOOLEAN NOT NULL, 

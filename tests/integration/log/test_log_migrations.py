@@ -101,6 +101,7 @@ def test_a_log_of_an_earlier_schema_says_what_it_said(log: MemoryLog, told: dict
     assert states == {"pending", "leased", "learned", "refused", "dead", "forgotten"}
     assert_says_as_before(account(log), told["account"])
     for one in [one for name in LINEAGES for one in log.experiences(name)]:
+        assert log.history(one.id)[0].kind == "appended"
         added = (one.appended_at, one.priority, one.surprise, one.metadata, one.not_before)
         assert added == (one.time, 0, None, {}, None)
 
@@ -155,6 +156,14 @@ def test_a_migrated_log_takes_up_new_experiences_and_updates(log: MemoryLog) -> 
     assert log.get(lived.id).state is ExperienceState.LEARNED
 
 
+def test_what_was_refused_and_what_died_before_the_migration_can_be_requeued(log: MemoryLog) -> None:
+    states = (ExperienceState.REFUSED, ExperienceState.DEAD)
+    aside = [one.id for state in states for one in log.experiences("default", state=state)]
+    assert len(aside) == 2
+    again = log.requeue(aside)
+    assert {(one.state, one.attempts, one.reason) for one in again} == {("pending", 0, None)}
+
+
 def test_an_update_that_runs_goes_on_in_the_migrated_log(log: MemoryLog, clock: HandClock) -> None:
     lineage = LINEAGES[1]
     with pytest.raises(LineageBusy, match="worker@host"):
@@ -181,6 +190,7 @@ def test_old_texts_are_found_by_their_words_until_they_are_forgotten(log: Memory
         assert found.state is not ExperienceState.FORGOTTEN
         log.forget(found.id)
         assert log.experiences_mentioning("default", words, limit=9) == []
+    assert [one.text for one in log.search("default", "interrup* once")] == ["Interrupted once."]
     new = log.append(experience("A key: 鍵."))
     assert [one.id for one in log.experiences_mentioning("default", ["鍵"], limit=9)] == [new.id]
 
