@@ -39,7 +39,7 @@ class Database:
     Raises:
         DiskFull: there is no room for the file, or for the index of its WAL, which reading needs too.
         BadInput: another kind of URL, SQLite in memory (which other processes could not see), a file that is no
-            database, a folder without rights, a server that does not answer.
+            database, a folder without rights, a server that does not answer, an earlier log that is damaged.
         SchemaTooNew: a newer release made the tables.
     """
 
@@ -67,9 +67,8 @@ class Database:
         except (DBAPIError, sqlite3.Error, OSError) as exc:
             if says_full(exc):
                 raise disk_full(self._place) from exc
-            reason = str(getattr(exc, "orig", None) or exc).strip().split("\n")[0]
             raise BadInput(
-                f"cannot open the log at {parsed.render_as_string(hide_password=True)}: {reason}; "
+                f"cannot open the log at {parsed.render_as_string(hide_password=True)}: {_reason(exc)}; "
                 "check the path and its rights, or that the server runs"
             ) from exc
 
@@ -173,7 +172,7 @@ class Database:
                 connection.execute(insert(schema_version).values(row))
             found: int = connection.execute(select(schema_version.c.version)).scalar_one()
             if found < SCHEMA_VERSION and not self.is_sqlite:
-                _bring_up_to_date(connection, found)
+                self._bring_up_to_date(connection, found)
         _check_not_newer(found)
         if found < SCHEMA_VERSION and self.is_sqlite:
             self._remake_tables()
@@ -185,19 +184,33 @@ class Database:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
                 found: int = connection.execute(select(schema_version.c.version)).scalar_one()
                 if found < SCHEMA_VERSION:  # else another process was quicker
-                    _bring_up_to_date(connection, found)
-                    self._check_references(connection)
+                    self._bring_up_to_date(connection, found)
+                    self._check_references(connection, found)
+                _check_not_newer(found)
                 connection.commit()
             finally:
                 connection.invalidate()  # nobody else gets a connection that checks no foreign keys
 
-    def _check_references(self, connection: Connection) -> None:
+    def _bring_up_to_date(self, connection: Connection, found: int) -> None:
+        from memory_log import migrations  # alembic is slow to import, and needed once in a log's life
+
+        try:
+            migrations.upgrade(connection, found)
+        except DBAPIError as exc:
+            if says_full(exc):
+                raise
+            raise self._not_up_to_date(found, _reason(exc)) from exc
+
+    def _check_references(self, connection: Connection, found: int) -> None:
         broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
         if broken is not None:
-            raise BadInput(
-                f"the log at {self._place} cannot be brought up to date: a row of {broken[0]} names one of "
-                f"{broken[2]} that is not there; restore a back-up"
-            )
+            raise self._not_up_to_date(found, f"a row of {broken[0]} names one of {broken[2]} that is not there")
+
+    def _not_up_to_date(self, found: int, reason: str) -> BadInput:
+        return BadInput(
+            f"the log at {self._place} cannot be brought up to date from schema version {found}: {reason}; nothing of "
+            "it was changed: go on with the release that wrote it, or restore a back-up"
+        )
 
 
 def _check_not_newer(found: int) -> None:
@@ -208,10 +221,9 @@ def _check_not_newer(found: int) -> None:
         )
 
 
-def _bring_up_to_date(connection: Connection, found: int) -> None:
-    from memory_log import migrations  # alembic is slow to import, and needed once in a log's life
-
-    migrations.upgrade(connection, found)
+def _reason(error: BaseException) -> str:
+    """The first line of what the database says."""
+    return str(getattr(error, "orig", None) or error).strip().split("\n")[0]
 
 
 @contextmanager

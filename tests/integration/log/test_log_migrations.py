@@ -21,7 +21,7 @@ import sqlalchemy
 from sqlalchemy import Connection, Engine, event
 
 from memory_log.database import Database
-from memory_log.errors import IdempotencyConflict, LineageBusy, UpdatesPaused
+from memory_log.errors import BadInput, IdempotencyConflict, LineageBusy, UpdatesPaused
 from memory_log.log import MemoryLog
 from memory_log.records import ExperienceState, NewExperience
 from memory_log.tables import SCHEMA_VERSION
@@ -295,6 +295,19 @@ def test_a_migration_that_fails_at_any_statement_leaves_the_log_as_it_was(log_ur
     assert num_failed == len(seen) > 20
     with MemoryLog(log_url) as log:
         assert_says_as_before(account(log), schema_dumps.told(engine_of(log_url), 1)["account"])
+
+
+def test_a_migration_that_cannot_be_done_says_why_and_what_to_do_instead(log_url: str) -> None:
+    schema_dumps.load(log_url, 2)
+    with connected(log_url) as connection:
+        connection.exec_driver_sql("CREATE TABLE happenings (somebody TEXT)")
+    before = rows_of(log_url)
+    with pytest.raises(BadInput, match=r"from schema version 2: .*happenings.* already exists; nothing of it was chan"):
+        MemoryLog(log_url)
+    assert rows_of(log_url) == before
+    with connected(log_url) as connection:
+        connection.exec_driver_sql("DROP TABLE happenings")
+    MemoryLog(log_url).close()
 
 
 def test_logs_at_two_places_are_migrated_by_two_threads_of_one_process_at_once(

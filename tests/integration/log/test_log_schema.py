@@ -138,4 +138,6 @@ def test_a_log_from_its_dump_says_the_same(log_url: str, new_place: str, clock: 
     with MemoryLog(new_place, clock=clock) as again, connected(log_url) as old, connected(new_place) as new:
         assert schema_dumps.account(again) == told
         assert described(new) == described(old)
+        for name in metadata.tables:
+            assert new.exec_driver_sql(f"SELECT 1 FROM {name} LIMIT 1").all(), f"{name} has rows"
         assert again.append(schema_dumps.KEYED).id in [one["id"] for one in told["experiences"]["default"]]
