@@ -20,7 +20,7 @@ from memory_log.blobs import BlobStore
 from memory_log.clock import Clock, utc_now
 from memory_log.database import Durability
 from memory_log.disk import naming_a_full_disk
-from memory_log.errors import BadInput, BaseModelChanged, DiskFull, NotAModel, SchemaTooNew
+from memory_log.errors import BadInput, BaseModelChanged, DiskFull, LogDamaged, NotAModel, SchemaTooNew
 from memory_log.fields import Name, Record
 from memory_log.files import sync, write_once, written_aside
 from memory_log.log import MemoryLog
@@ -156,6 +156,7 @@ class Home:
     def _opened(self, kind: Callable[[str], Opened]) -> Opened:
         url = self.config.log_url
         if url is None:
+            self._check_log_is_there()
             url = URL.create("sqlite", database=str(self.path / LOG_FILE)).render_as_string(hide_password=False)
         try:
             return kind(url)
@@ -164,6 +165,16 @@ class Home:
                 f"the log_url in {self.path / CONFIG_FILE} needs a database driver that is not installed "
                 f"({exc.name}); install it with: pip install 'selfparam[postgres]'"
             ) from exc
+
+    def _check_log_is_there(self) -> None:
+        # A log is made before the first delta. One that is gone is not begun anew: new versions would take the numbers
+        # of those whose deltas lie here, and nobody would learn that everything else is lost.
+        log, blobs = self.path / LOG_FILE, self.path / BLOBS_FOLDER
+        if not log.exists() and any(blobs.rglob("*.safetensors")):
+            raise LogDamaged(
+                f"the log {log} is gone, and {blobs} holds the deltas of its versions; restore a back-up, or move "
+                "that folder away if you mean to begin anew"
+            )
 
     def set_filter(self, name: Literal["redact"] | None, trusted_agents: Sequence[str] | None) -> "Home":
         """Write into `config.json` which shipped filter applies from now on; the home as it is then.

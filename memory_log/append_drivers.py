@@ -23,6 +23,7 @@ from memory_log.appending import (
     row_of,
     utc_text,
 )
+from memory_log.database import DriverTransaction
 
 if TYPE_CHECKING:
     from psycopg import Connection as PostgresqlConnection
@@ -44,7 +45,7 @@ class SqliteAppend:
     """Appends through sqlite3.
 
     Args:
-        connection: outside any transaction, in sqlite3's autocommit mode; nobody else uses it meanwhile.
+        transaction: outside any transaction, in sqlite3's autocommit mode; nobody else uses it meanwhile.
     """
 
     _INSERT = f"INSERT INTO experiences (id, {', '.join(COLUMNS)}) VALUES ({_marks(len(COLUMNS) + 1)})"
@@ -54,8 +55,8 @@ class SqliteAppend:
     )
     _COUNT = "SELECT count(*) FROM (SELECT 1 FROM experiences WHERE lineage = ? AND state = ? LIMIT ?)"
 
-    def __init__(self, connection: SqliteConnection) -> None:
-        self._connection = connection
+    def __init__(self, transaction: DriverTransaction) -> None:
+        self._connection: SqliteConnection = transaction.connection
 
     def begin(self, lineages: Sequence[str], keys: Sequence[Key], most_pending: Mapping[str, int]) -> Standing:
         """Take the turn, which in SQLite is everybody's, and look."""
@@ -103,7 +104,7 @@ class PostgresqlAppend:
     claimed or listed, and a reader that goes on from the last id would miss it.
 
     Args:
-        connection: of psycopg, in autocommit mode and outside any transaction; nobody else uses it meanwhile.
+        transaction: of psycopg, in autocommit mode and outside any transaction; nobody else uses it meanwhile.
     """
 
     _TURNS = "SELECT pg_advisory_xact_lock(hashtextextended(name, 0)) FROM unnest(%s::text[]) AS turn (name)"
@@ -127,8 +128,9 @@ class PostgresqlAppend:
     _KEYS = "SELECT key, id, content_hash FROM experiences WHERE lineage = %s AND key = ANY(%s::text[])"
     _COUNT = "SELECT count(*) FROM (SELECT 1 FROM experiences WHERE lineage = %s AND state = %s LIMIT %s) AS found"
 
-    def __init__(self, connection: "PostgresqlConnection[tuple[Any, ...]]") -> None:
-        self._connection = connection
+    def __init__(self, transaction: DriverTransaction) -> None:
+        self._transaction = transaction
+        self._connection: PostgresqlConnection[tuple[Any, ...]] = transaction.connection
 
     def begin(self, lineages: Sequence[str], keys: Sequence[Key], most_pending: Mapping[str, int]) -> Standing:
         """Begin, take the lineages' turns, and look."""
@@ -154,9 +156,11 @@ class PostgresqlAppend:
         columns = [list(values) for values in zip(*rows, strict=True)]
         if not self._is_in_transaction():
             lineages = sorted({one.new.lineage for one in fresh})
+            self._transaction.is_committing = True
             found = self._connection.execute(self._INSERT, (lineages, *columns)).fetchall()
             return sorted(row[0] for row in found)
         ids = sorted(row[0] for row in self._connection.execute(self._IDS, (len(fresh),)))
+        self._transaction.is_committing = True
         with self._connection.pipeline():
             self._connection.execute(self._INSERT_WITH_IDS, (ids, *columns))
             facts = fact_rows(fresh, ids)
