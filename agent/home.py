@@ -20,6 +20,7 @@ from memory_log.blobs import BlobStore
 from memory_log.clock import Clock, utc_now
 from memory_log.database import Durability
 from memory_log.disk import naming_a_full_disk
+from memory_log.doctor import LogDoctor
 from memory_log.errors import BadInput, BaseModelChanged, DiskFull, LogDamaged, NotAModel, SchemaTooNew
 from memory_log.fields import Name, Record
 from memory_log.files import sync, write_once, written_aside
@@ -146,12 +147,20 @@ class Home:
 
     def open_log(self) -> MemoryLog:
         """The durable log; close it, or use it in a `with`. Of a home that cannot be written it can only be read."""
-        is_readonly = self.config.log_url is None and not self.is_writable
-        return self._opened(partial(MemoryLog, is_readonly=is_readonly, durability=self.config.durability))
+        durability = self.config.durability
+        return self._opened(partial(MemoryLog, is_readonly=self._is_readonly, durability=durability))
 
     def open_upkeep(self) -> LogUpkeep:
         """What the log takes and how to make it less; close it, or use it in a `with`."""
         return self._opened(LogUpkeep)
+
+    def open_doctor(self, clock: Clock = utc_now) -> LogDoctor:
+        """The log's examination; close it, or use it in a `with`. What cannot be written is not mended."""
+        return self._opened(partial(LogDoctor, clock=clock, is_readonly=self._is_readonly))
+
+    @property
+    def _is_readonly(self) -> bool:
+        return self.config.log_url is None and not self.is_writable
 
     def _opened(self, kind: Callable[[str], Opened]) -> Opened:
         url = self.config.log_url
