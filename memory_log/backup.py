@@ -21,7 +21,8 @@ from memory_log.tables import SCHEMA_VERSION, experiences, lineages, metadata, s
 _PAGES_A_STEP = 256
 # SQLite from 3.44 on checks the index of words too, and says this where it may not write, which it wants to for that.
 _NOT_CHECKED = "unable to validate the inverted index"
-_PROGRAMS = "SELECT sql FROM sqlite_master WHERE type IN ('trigger', 'view') OR sql LIKE 'CREATE VIRTUAL%'"
+PROGRAMS = "SELECT sql FROM sqlite_master WHERE type IN ('trigger', 'view') OR sql LIKE 'CREATE VIRTUAL%'"
+"""The text of what runs by itself in SQLite when rows are read or written."""
 
 
 class LogContents(Record):
@@ -121,16 +122,16 @@ def _check_whole(connection: sqlite3.Connection) -> None:
 
 def _programs(connection: sqlite3.Connection) -> set[str]:
     """The text of what runs by itself when rows are read or written: triggers, views and virtual tables."""
-    return {str(row[0]) for row in connection.execute(_PROGRAMS)}
+    return {str(row[0]) for row in connection.execute(PROGRAMS)}
 
 
 def own_programs() -> set[str]:
-    """The text of the triggers and views that a log of this release has in SQLite."""
+    """The text of the triggers, views and virtual tables that a log of this release has in SQLite."""
     engine = create_engine("sqlite://")
     try:
         metadata.create_all(engine)
         with engine.connect() as connection:
-            return {str(row[0]) for row in connection.exec_driver_sql(_PROGRAMS)}
+            return {str(row[0]) for row in connection.exec_driver_sql(PROGRAMS)}
     finally:
         engine.dispose()
 
