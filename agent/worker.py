@@ -5,6 +5,7 @@ computed, Ray, displays.
 """
 
 import logging
+import math
 import os
 import threading
 import time
@@ -14,10 +15,11 @@ from datetime import datetime
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
+from memory_log.bells import Bell
 from memory_log.clock import Clock, utc_now
 from memory_log.errors import BadInput, LineageBusy, NothingPending, SelfParamError, UpdatesPaused
 from memory_log.log import MemoryLog
-from memory_log.records import ExperienceState, Pause
+from memory_log.records import Pause
 from updater.report import UpdateReport
 from updater.update import Updater
 
@@ -25,6 +27,8 @@ NUM_OUTCOMES_KEPT = 1000
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 60.0
 ENDED_LEASE_SECONDS = 1e-3
+# However often the bell rings, the log is not looked at more often.
+LEAST_LOOK_SECONDS = 0.05
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -90,7 +94,7 @@ class UpdateWorker:
         max_wait_seconds: wakes for fewer when they have waited this long.
         announce: called with a version's number whenever the head has moved, by whomever; returns once it serves. May
             be called again with the same number.
-        poll_seconds: time between two looks at the log.
+        poll_seconds: time between two looks at the log while its bell does not ring.
         clock, monotonic: the time of day, and seconds for measuring spans.
 
     Example:
@@ -107,7 +111,7 @@ class UpdateWorker:
         batch_size: int,
         max_wait_seconds: float,
         announce: Callable[[int], None],
-        poll_seconds: float = 0.2,
+        poll_seconds: float = 1.0,
         clock: Clock = utc_now,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -121,8 +125,10 @@ class UpdateWorker:
         self._announce, self._poll_seconds = announce, poll_seconds
         self._clock, self._monotonic = clock, monotonic
         self._stop = threading.Event()
+        self._bell: Bell | None = None
         self._announced: int | None = None
         self._waiting_since: float | None = None
+        self._seconds_to_due = math.inf
         self._lock = threading.Lock()  # guards the two below, which other threads read
         self._status = WorkerStatus(pid=os.getpid())
         self._outcomes: deque[UpdateOutcome] = deque(maxlen=NUM_OUTCOMES_KEPT)
@@ -141,15 +147,22 @@ class UpdateWorker:
     def stop(self) -> None:
         """Let `run` return soon. An update that runs is given up at its next sign of life, and its lease given back."""
         self._stop.set()
+        if self._bell is not None:
+            self._bell.ring()
 
     def run(self) -> None:
-        """Look, learn and announce until stopped. Errors are logged, and followed by a pause that doubles."""
+        """Learn and announce as things come, until stopped. Errors are logged, and followed by a pause that doubles."""
+        with self._log.bell(self._lineage) as self._bell:
+            self._work(self._bell)
+
+    def _work(self, bell: Bell) -> None:
         pause = FIRST_PAUSE_SECONDS
         while not self._stop.is_set():
             try:
-                self.step()
+                is_idle = self.step() is None
                 pause = FIRST_PAUSE_SECONDS
-                self._stop.wait(self._poll_seconds)
+                if is_idle and not self._stop.wait(LEAST_LOOK_SECONDS):
+                    bell.wait(self._seconds_to_next_look())
             except UpdateStopped:
                 return
             except LineageBusy as exc:
@@ -191,10 +204,20 @@ class UpdateWorker:
         return num_waiting >= self._batch_size or now - self._waiting_since >= self._max_wait_seconds
 
     def _num_waiting(self) -> int:
-        """Pending experiences, and those that a dead worker's expired lease still holds: the next update frees them."""
-        counts = self._log.count_by_state(self._lineage)
-        is_held = counts[ExperienceState.LEASED] > 0 and self._log.is_being_updated(self._lineage)
-        return counts[ExperienceState.PENDING] + (0 if is_held else counts[ExperienceState.LEASED])
+        """As far as a batch goes; what a dead worker's expired lease holds counts: the next update frees it."""
+        num_waiting = self._log.num_waiting(self._lineage, at_most=self._batch_size)
+        if num_waiting == self._batch_size:
+            return num_waiting
+        due = self._log.next_due(self._lineage)
+        self._seconds_to_due = math.inf if due is None else (due - self._clock()).total_seconds()
+        return num_waiting + self._log.num_abandoned(self._lineage, at_most=self._batch_size)
+
+    def _seconds_to_next_look(self) -> float:
+        """Until what waits has waited long enough or what was put off is due; never longer than between two looks."""
+        times = [self._seconds_to_due]
+        if self._waiting_since is not None:
+            times.append(self._waiting_since + self._max_wait_seconds - self._monotonic())
+        return min([self._poll_seconds, *(seconds for seconds in times if seconds > 0)])
 
     def _update(self) -> UpdateOutcome:
         stored_at: list[datetime] = []

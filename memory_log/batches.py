@@ -358,6 +358,16 @@ def is_being_updated(connection: Connection, lineage: str, now: datetime) -> boo
     return row is not None and is_held(connection, row, now)
 
 
+def num_abandoned(connection: Connection, lineage: str, at_most: int, now: datetime) -> int:
+    """How many an expired lease still holds, counted as far as `at_most`."""
+    if is_being_updated(connection, lineage, now):
+        return 0
+    leased = select(experiences.c.id).where(
+        experiences.c.lineage == lineage, experiences.c.state == ExperienceState.LEASED.value
+    )
+    return len(connection.execute(leased.limit(at_most)).all())
+
+
 def current_lease(connection: Connection, lineage: str) -> UpdaterLease | None:
     """The lease on record, expired or not."""
     row = connection.execute(select(lineages).where(lineages.c.name == lineage)).one_or_none()

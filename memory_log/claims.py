@@ -114,3 +114,12 @@ def let_in(connection: Connection, lineage: str, count: int) -> int:
 def num_waiting(connection: Connection, lineage: str, at_most: int, now: datetime) -> int:
     """How many could be claimed now, counted as far as `at_most`."""
     return len(_oldest(connection, lineage, at_most, now))
+
+
+def next_due(connection: Connection, lineage: str) -> datetime | None:
+    """When the first of those that are put off can be claimed."""
+    first = select(func.min(experiences.c.not_before)).where(
+        experiences.c.lineage == lineage, experiences.c.state == PENDING
+    )
+    due: datetime | None = connection.execute(first).scalar_one()
+    return due

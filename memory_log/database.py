@@ -2,11 +2,11 @@
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_args
 
 from sqlalchemy import Connection, Engine, Transaction, create_engine, event
 from sqlalchemy.engine import URL, make_url
@@ -15,11 +15,15 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, InvalidatePoolError
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from memory_log import faults, schema
+from memory_log.bells import Bell, FifoBells
 from memory_log.errors import BadInput, LogUnavailable, SelfParamError
 from memory_log.files import aside_of, publish, sync
 from memory_log.readonly import ReadonlyFile
 from memory_log.server import RETRY_PAUSE_SECONDS, Answer, answer_of, has_hung_up
 from memory_log.wal import looked_at
+
+if TYPE_CHECKING:
+    from memory_log.listening import ListeningBells
 
 BUSY_SECONDS = 30
 RETRY_SECONDS = 10
@@ -72,6 +76,8 @@ class Database:
                 self._reader = ReadonlyFile(Path(str(parsed.database))) if is_readonly else None
                 self._engine = self._opened(parsed, durability, held)
                 held.callback(self._engine.dispose)
+                self._bells = FifoBells(Path(self._place)) if is_file else _listening(self._engine)
+                held.callback(self._bells.close)
                 if self._reader is None:
                     self._make_tables()
                 else:
@@ -134,10 +140,13 @@ class Database:
     def _transaction(self, *, is_write: bool) -> Iterator[Connection]:
         is_committing = False
         try:
-            connection, transaction = self._reached(partial(self._begun, is_write))
-            with connection, transaction:
-                yield connection
-                is_committing = is_write
+            rings: set[str] = set()
+            connection, transaction = self._reached(partial(self._begun, is_write, rings))
+            with connection:
+                with transaction:
+                    yield connection
+                    is_committing = is_write
+                self.ring(rings, connection.connection.driver_connection)
         except (DBAPIError, sqlite3.Error) as exc:
             known = faults.named(exc, self._place, is_committing=is_committing)
             # Before the log was opened once, `__init__` tells a wrong address from a server that went away.
@@ -145,9 +154,9 @@ class Database:
                 raise
             raise known from exc
 
-    def _begun(self, is_write: bool) -> tuple[Connection, Transaction]:
+    def _begun(self, is_write: bool, rings: set[str]) -> tuple[Connection, Transaction]:
         """A connection on which BEGIN has succeeded, so that it lives."""
-        connection = self._engine.connect().execution_options(is_write=is_write)
+        connection = self._engine.connect().execution_options(is_write=is_write, rings=rings)
         try:
             return connection, connection.begin()
         except BaseException:
@@ -176,6 +185,20 @@ class Database:
 
     def _is_ready(self) -> bool:
         return answer_of(self._engine) is Answer.READY
+
+    def bell(self, lineage: str) -> Bell:
+        """A bell that any process can ring, through its own `Database`."""
+        return self._bells.bell(lineage)
+
+    def ring(self, lineages: Collection[str], driver: Any) -> None:  # noqa: ANN401 - of one driver or the other
+        """Wake whoever waits for the queues of these lineages, whose change is on disk; never fails.
+
+        Args:
+            lineages: maybe none.
+            driver: a driver's connection between transactions, such as that of `driver()`.
+        """
+        if lineages:
+            self._bells.ring(lineages, driver)
 
     @contextmanager
     def bare(self) -> Iterator[Connection]:
@@ -351,3 +374,9 @@ def _begin_on_server(connection: Connection) -> None:
     is_write = connection.get_execution_options().get("is_write", False)
     kind = "READ COMMITTED READ WRITE" if is_write else "REPEATABLE READ READ ONLY"
     connection.exec_driver_sql(f"BEGIN ISOLATION LEVEL {kind}")
+
+
+def _listening(engine: Engine) -> "ListeningBells":
+    from memory_log.listening import ListeningBells  # needs a driver that a log in SQLite does not
+
+    return ListeningBells(engine)

@@ -12,6 +12,7 @@ from typing import Self
 from memory_log import claims, experiences, forgetting, listing, requeueing, targets
 from memory_log.append_drivers import PostgresqlAppend, SqliteAppend
 from memory_log.appending import Append, append
+from memory_log.bells import Bell, ring_after
 from memory_log.clock import Clock, utc_now
 from memory_log.database import Database, Durability
 from memory_log.errors import QueueFull
@@ -104,7 +105,9 @@ class ExperienceLog:
     def _append_group(self, calls: Sequence[Append]) -> list[list[int | Experience] | Exception]:
         with self._database.driver() as transaction:
             driver = (SqliteAppend if self._database.is_sqlite else PostgresqlAppend)(transaction)
-            return append(driver, calls, self._clock())
+            outcomes = append(driver, calls, self._clock())
+            self._database.ring(_lineages_told(outcomes), transaction.connection)
+            return outcomes
 
     def get(self, experience_id: int) -> Experience:
         """The experience as it stands. Raises `UnknownExperience`."""
@@ -182,7 +185,9 @@ class ExperienceLog:
         A version that has learned it keeps what it learned; `learned_in` still names it.
         """
         with self._database.writing() as tx:
-            return forgetting.forget(tx, experience_id, self._clock())
+            tombstone = forgetting.forget(tx, experience_id, self._clock())
+            ring_after(tx, tombstone.lineage)
+            return tombstone
 
     def requeue(self, experience_ids: Sequence[int]) -> list[Experience]:
         """Let experiences that were refused, died or are put off be pending at once, with no attempts counted.
@@ -192,14 +197,34 @@ class ExperienceLog:
             BadInput: one is learned, forgotten or in an update; nothing was changed.
         """
         with self._database.writing() as tx:
-            return requeueing.requeue(tx, experience_ids, self._clock())
+            found = requeueing.requeue(tx, experience_ids, self._clock())
+            ring_after(tx, *{one.lineage for one in found})
+            return found
 
     def num_waiting(self, lineage: str, *, at_most: int) -> int:
         """How many experiences an update could claim now, counted as far as `at_most`, however long the log is."""
         with self._database.reading() as tx:
             return claims.num_waiting(tx, lineage, at_most, self._clock())
 
+    def next_due(self, lineage: str) -> datetime | None:
+        """When the first of the experiences that are put off can be claimed, None without any.
+
+        It takes longer the more there are pending; ask when few are.
+        """
+        with self._database.reading() as tx:
+            return claims.next_due(tx, lineage)
+
+    def bell(self, lineage: str) -> Bell:
+        """A bell that rings when the lineage's queue may have changed, by any process: told, freed, ended, resumed."""
+        return self._database.bell(lineage)
+
     def lineages(self) -> list[str]:
         """The names of all lineages that have experiences or versions."""
         with self._database.reading() as tx:
             return experiences.lineages(tx)
+
+
+def _lineages_told(outcomes: Sequence[list[int | Experience] | Exception]) -> set[str]:
+    """Those that got something new: what was refused, or there already, changes no queue."""
+    lists = [outcome for outcome in outcomes if isinstance(outcome, list)]
+    return {one.lineage for found in lists for one in found if isinstance(one, Experience)}

@@ -6,6 +6,7 @@ Knows which module does what and when a transaction begins. Refuses to hold stat
 from collections.abc import Collection, Mapping, Sequence
 
 from memory_log import batches, disk_use, experiences, happenings, lineage_stats, pauses, probes, targets, versions
+from memory_log.bells import ring_after
 from memory_log.experience_log import ExperienceLog
 from memory_log.lineage_stats import LineageStats
 from memory_log.records import (
@@ -65,6 +66,7 @@ class MemoryLog(ExperienceLog):
             UpdatesPaused: the lineage is paused.
         """
         with self._database.writing() as tx:
+            ring_after(tx, lineage)
             return batches.acquire(tx, lineage, owner, lease_seconds, self._clock())
 
     def renew_updater_lease(self, lease: UpdaterLease, *, lease_seconds: float) -> UpdaterLease:
@@ -75,6 +77,7 @@ class MemoryLog(ExperienceLog):
     def release_updater_lease(self, lease: UpdaterLease) -> None:
         """Give the lease back; what is still open under it waits again. Harmless when the lease is already over."""
         with self._database.writing() as tx:
+            ring_after(tx, lease.lineage)
             batches.release(tx, lease, self._clock())
 
     def updater_lease(self, lineage: str) -> UpdaterLease | None:
@@ -95,6 +98,7 @@ class MemoryLog(ExperienceLog):
     def resume(self, lineage: str) -> Pause | None:
         """Let updates begin again. The pause that stood, None without one."""
         with self._database.writing() as tx:
+            ring_after(tx, lineage)
             return pauses.resume(tx, lineage)
 
     def pause_of(self, lineage: str) -> Pause | None:
@@ -122,6 +126,11 @@ class MemoryLog(ExperienceLog):
         with self._database.reading() as tx:
             return batches.is_being_updated(tx, lineage, self._clock())
 
+    def num_abandoned(self, lineage: str, *, at_most: int) -> int:
+        """How many experiences an expired lease still holds, as far as `at_most`: the next update frees them."""
+        with self._database.reading() as tx:
+            return batches.num_abandoned(tx, lineage, at_most, self._clock())
+
     def open_batch(self, lease: UpdaterLease, *, limit: int, order: ClaimOrder = "oldest") -> Batch:
         """Claim pending experiences as one stored batch on top of the head.
 
@@ -136,6 +145,7 @@ class MemoryLog(ExperienceLog):
             NothingPending, LeaseLost.
         """
         with self._database.writing() as tx:
+            ring_after(tx, lease.lineage)
             return batches.open_batch(tx, lease, limit, order, self._clock())
 
     def preview_batch(self, lineage: str, *, limit: int, order: ClaimOrder = "oldest") -> Batch:
@@ -146,6 +156,7 @@ class MemoryLog(ExperienceLog):
     def open_batch_of(self, lease: UpdaterLease, experience_ids: Sequence[int]) -> Batch:
         """Claim exactly these pending experiences, to bisect a rejected batch."""
         with self._database.writing() as tx:
+            ring_after(tx, lease.lineage)
             return batches.open_batch_of(tx, lease, experience_ids, self._clock())
 
     def batch(self, batch_id: int) -> Batch:
@@ -208,6 +219,7 @@ class MemoryLog(ExperienceLog):
             HeadMoved: the candidate's parent is no longer the head.
         """
         with self._database.writing() as tx:
+            ring_after(tx, lease.lineage)
             return versions.admit(
                 tx, lease, version_number, metrics=metrics, superseded=superseded or {}, now=self._clock()
             )
@@ -220,6 +232,7 @@ class MemoryLog(ExperienceLog):
     def reject_batch(self, lease: UpdaterLease, batch_id: int, *, reason: str, refuse_experiences: bool) -> None:
         """End a batch unlearned, with its candidates and targets; its experiences wait again or are refused."""
         with self._database.writing() as tx:
+            ring_after(tx, lease.lineage)
             batches.reject(tx, lease, batch_id, reason, refuse_experiences, self._clock())
 
     # Versions
@@ -251,6 +264,7 @@ class MemoryLog(ExperienceLog):
             LineageBusy: an update runs.
         """
         with self._database.writing() as tx:
+            ring_after(tx, lineage)
             return versions.rollback(tx, lineage, number, self._clock())
 
     def referenced_blobs(self) -> set[str]:

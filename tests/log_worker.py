@@ -1,4 +1,4 @@
-"""Processes for the log's tests to start, race and kill: `python -m tests.log_worker append|update|race URL SEED`.
+"""Processes for the log's tests to start, race and kill: `python -m tests.log_worker ROLE URL SEED`.
 
 What a process prints is what it was told is on disk, one line each.
 """
@@ -57,7 +57,26 @@ def race(log: MemoryLog, rng: random.Random) -> None:
     update_until_done(log, rng)
 
 
+def tell_when_told(log: MemoryLog, _: random.Random) -> None:
+    """Append an experience to each lineage that the starter names, one a line; say its id."""
+    say("ready")
+    for line in sys.stdin:
+        say(log.append(experience("Something happened.", lineage=line.strip())).id)
+
+
+def wait_for_ever(log: MemoryLog, _: random.Random) -> None:
+    """Wait at a bell until killed; say `rung` whenever it rings."""
+    with log.bell("default") as bell:
+        say("ready")
+        while True:
+            if bell.wait(60):
+                say("rung")
+
+
 if __name__ == "__main__":
     role, url, seed = sys.argv[1:]
     with MemoryLog(url) as opened:
-        {"append": append_for_ever, "update": update_until_done, "race": race}[role](opened, random.Random(int(seed)))
+        {
+            "append": append_for_ever, "update": update_until_done, "race": race, "tell": tell_when_told,
+            "wait": wait_for_ever,
+        }[role](opened, random.Random(int(seed)))  # fmt: skip

@@ -6,12 +6,14 @@ The log is real; what learns is as small as the log's own rules allow, because n
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from agent.worker import UpdateStopped, UpdateWorker
+from memory_log.clock import Clock, utc_now
 from memory_log.errors import BadInput, LineageBusy, NothingPending
 from memory_log.log import MemoryLog
 from memory_log.records import ExperienceState
@@ -54,12 +56,12 @@ def log(tmp_path: Path, clock: HandClock) -> Iterator[MemoryLog]:
         yield opened
 
 
-def worker_of(log: MemoryLog, clock: HandClock, **changes: object) -> tuple[UpdateWorker, list[int], LogUpdater]:
+def worker_of(log: MemoryLog, clock: Clock, **changes: object) -> tuple[UpdateWorker, list[int], LogUpdater]:
     announced: list[int] = []
     updater = changes.pop("updater", None) or LogUpdater(log)
     values = {
         "batch_size": 2, "max_wait_seconds": 30, "announce": announced.append, "clock": clock,
-        "monotonic": lambda: clock.now.timestamp(), "poll_seconds": 0.001, **changes,
+        "monotonic": lambda: clock().timestamp(), "poll_seconds": 0.001, **changes,
     }  # fmt: skip
     return UpdateWorker(updater, "default", **values), announced, updater
 
@@ -182,6 +184,89 @@ def test_an_error_is_shown_and_the_next_try_learns(log: MemoryLog, clock: HandCl
     thread.join(10)
     assert "RuntimeError: out of memory" in shown and worker.status().last_error is None
     assert log.count_by_state("default")[ExperienceState.LEARNED] == 2 and not thread.is_alive()
+
+
+@contextmanager
+def running(worker: UpdateWorker) -> Iterator[threading.Thread]:
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    try:
+        yield thread
+    finally:
+        worker.stop()
+        thread.join()
+
+
+def until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < deadline, "it never came about"
+        time.sleep(0.01)
+
+
+def test_what_is_told_wakes_it_long_before_it_would_look_again(
+    log: MemoryLog, clock: HandClock, tmp_path: Path
+) -> None:
+    worker, announced, _ = worker_of(log, clock, poll_seconds=3600)
+    with running(worker), MemoryLog(f"sqlite:///{tmp_path / 'log.db'}", clock=clock) as other:
+        until(lambda: announced == [0])
+        for number in range(1, 4):
+            tell(other, 2)
+            until(lambda number=number: len(worker.status().outcomes) == number)
+        other.pause("default", by="mira")  # else it might learn again before it announces where the head went
+        other.rollback("default", 1)
+        until(lambda: announced == [0, 1, 2, 3, 1])
+
+
+def test_it_wakes_for_fewer_when_they_have_waited_though_nothing_rings(log: MemoryLog, clock: HandClock) -> None:
+    worker, announced, _ = worker_of(
+        log, clock, poll_seconds=3600, max_wait_seconds=0.3, batch_size=100, monotonic=time.monotonic
+    )
+    with running(worker):
+        until(lambda: announced == [0])
+        tell(log, 1)
+        until(lambda: len(worker.status().outcomes) == 1)
+
+
+def test_it_wakes_when_what_was_put_off_is_due(tmp_path: Path) -> None:
+    with MemoryLog(f"sqlite:///{tmp_path / 'log.db'}") as log:
+        log.ensure_lineage("default", base_fingerprint=BASE)
+        tell(log, 1)
+        for _ in range(2):
+            log.open_batch(log.acquire_updater_lease("default", owner="dying", lease_seconds=0.01), limit=1)
+            time.sleep(0.02)
+        log.acquire_updater_lease("default", owner="worker", lease_seconds=0.001)
+        assert log.next_due("default") is not None
+        worker, _, _ = worker_of(log, utc_now, poll_seconds=3600, max_wait_seconds=0, monotonic=time.monotonic)
+        with running(worker):
+            until(lambda: len(worker.status().outcomes) == 1)
+
+
+def test_what_waited_through_a_pause_does_not_keep_it_busy(log: MemoryLog, clock: HandClock) -> None:
+    log.pause("default", by="mira")
+    tell(log, 2)
+    looks: list[float] = []
+
+    def monotonic() -> float:
+        looks.append(clock.now.timestamp())
+        return looks[-1]
+
+    worker, announced, _ = worker_of(log, clock, poll_seconds=3600, max_wait_seconds=0, monotonic=monotonic)
+    with running(worker):
+        until(lambda: announced == [0])
+        time.sleep(0.5)
+        assert 1 <= len(looks) < 8, "it looks again and again"
+        log.resume("default")
+        until(lambda: len(worker.status().outcomes) == 1)
+
+
+def test_stopping_wakes_it(log: MemoryLog, clock: HandClock) -> None:
+    worker, announced, _ = worker_of(log, clock, poll_seconds=3600)
+    with running(worker) as thread:
+        until(lambda: announced == [0])
+        worker.stop()
+        thread.join(60)
+        assert not thread.is_alive()
 
 
 def test_stopping_gives_up_the_update_that_runs_and_its_lease(log: MemoryLog, clock: HandClock) -> None:
