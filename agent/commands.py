@@ -24,8 +24,9 @@ from agent.cli_display import (
 )
 from agent.home import Home
 from memory_log.errors import BadInput, NothingPending
+from memory_log.fields import MAX_TEXT_BYTES
 from memory_log.log import MemoryLog
-from memory_log.records import MAX_TEXT_BYTES, Experience, ExperienceState, Fact, NewExperience
+from memory_log.records import Experience, ExperienceState, Fact, NewExperience
 from updater.report import UpdateReport
 
 PAGE = 1000

@@ -6,16 +6,9 @@ Knows the log. Refuses to know models: how well a version knows a sentence is ad
 from typing import Literal
 
 from memory_log.errors import BadInput
+from memory_log.fields import Record
 from memory_log.log import MemoryLog
-from memory_log.records import (
-    Experience,
-    ExperienceState,
-    Membership,
-    Probe,
-    ProbeResult,
-    Record,
-    StoredTarget,
-)
+from memory_log.records import Experience, ExperienceState, Membership, Probe, ProbeResult, StoredTarget
 from updater.filters import REFUSED_BY_FILTER, ExperienceFilter, allowed
 from updater.report import NO_CONTEXT_GAIN, NOT_FINITE
 

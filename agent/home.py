@@ -20,9 +20,9 @@ from memory_log.blobs import BlobStore
 from memory_log.clock import Clock, utc_now
 from memory_log.disk import naming_a_full_disk
 from memory_log.errors import BadInput, BaseModelChanged, DiskFull, NotAModel, SchemaTooNew
+from memory_log.fields import Name, Record
 from memory_log.files import sync, write_once, written_aside
 from memory_log.log import MemoryLog
-from memory_log.records import Name, Record
 from memory_log.upkeep import LogUpkeep
 
 DEFAULT_HOME: Final = ".selfparam"

@@ -24,8 +24,9 @@ from memory_log.backup import LogContents, copy_log, examine_log
 from memory_log.blobs import BlobStore
 from memory_log.clock import Clock, utc_now
 from memory_log.errors import BackupCorrupt, BadInput, SchemaTooNew
+from memory_log.fields import Record
 from memory_log.files import READ_BYTES, aside_of, digest, new_folder, publish, sync
-from memory_log.records import DeltaRef, Record
+from memory_log.records import DeltaRef
 
 BACKUP_SCHEMA_VERSION: Final = 1
 _BASE: Final = re.compile(rf"{BASES_FOLDER}/\w[\w.-]*\.json")

@@ -12,8 +12,8 @@ from pydantic import Field, ValidationError
 
 from agent.home import BASES_FOLDER
 from memory_log.errors import BadInput, BaseModelChanged
+from memory_log.fields import Record
 from memory_log.files import write_once
-from memory_log.records import Record
 
 WEIGHTS = "weights"
 

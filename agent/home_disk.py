@@ -16,8 +16,9 @@ from agent.home import BLOBS_FOLDER, LOG_FILE, Home
 from memory_log.blobs import BlobStore
 from memory_log.clock import Clock, utc_now
 from memory_log.disk_use import DeltaUse, LogUse
+from memory_log.fields import InputRecord, Record
 from memory_log.files import UNFINISHED
-from memory_log.records import InputRecord, Record, VersionState
+from memory_log.records import VersionState
 from memory_log.upkeep import LogUpkeep
 
 YOUNG_SECONDS: Final = 3600

@@ -13,8 +13,9 @@ from typing import Final
 from agent.home import Home
 from agent.home_backup import opened_backup
 from memory_log.errors import BadInput, BaseModelChanged, IdempotencyConflict
+from memory_log.fields import Record
 from memory_log.log import MemoryLog
-from memory_log.records import Experience, ExperienceState, NewExperience, Record
+from memory_log.records import Experience, ExperienceState, NewExperience
 
 PAGE: Final = 1000
 SET_ASIDE: Final = (ExperienceState.FORGOTTEN, ExperienceState.REFUSED, ExperienceState.DEAD)

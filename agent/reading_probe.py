@@ -10,8 +10,8 @@ from typing import Final
 from pydantic import Field, ValidationError
 
 from agent.reading_check import WEAK_SHARE, num_right, reading_items
+from memory_log.fields import Record
 from memory_log.files import written_aside
-from memory_log.records import Record
 from updater.language_model import LanguageModel
 
 NUM_NOTES: Final = 8

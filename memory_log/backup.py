@@ -14,7 +14,8 @@ from sqlalchemy.exc import DBAPIError
 
 from memory_log.database import BUSY_SECONDS
 from memory_log.errors import BackupCorrupt, BadInput, SchemaTooNew
-from memory_log.records import DeltaRef, Record, VersionState
+from memory_log.fields import Record
+from memory_log.records import DeltaRef, VersionState
 from memory_log.tables import SCHEMA_VERSION, experiences, lineages, metadata, schema_version, versions
 
 _PAGES_A_STEP = 256

@@ -2,22 +2,28 @@
 
 import sqlite3
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any, Final, Literal, get_args
 
-from sqlalchemy import Connection, Engine, create_engine, event, insert, select, update
+from sqlalchemy import Connection, Engine, create_engine, event, insert, select
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
 from sqlalchemy.exc import ArgumentError, DBAPIError
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from memory_log.disk import disk_full, says_full
 from memory_log.errors import BadInput, DiskFull, SchemaTooNew
 from memory_log.readonly import ReadonlyFile
-from memory_log.tables import MADE_SINCE, SCHEMA_VERSION, metadata, schema_version
+from memory_log.tables import SCHEMA_VERSION, metadata, schema_version
 
 BUSY_SECONDS = 30
+Durability = Literal["full", "fast"]
+_SYNCHRONOUS: Final = {"full": "FULL", "fast": "NORMAL"}
+_SYNCHRONOUS_COMMIT: Final = {"full": "on", "fast": "off"}
 _SCHEMA_LOCK = 7_307_119_203  # an arbitrary number that all processes share
 
 
@@ -27,6 +33,8 @@ class Database:
     Args:
         url: `sqlite:///path` (parent folders are made) or `postgresql://...`.
         is_readonly: a SQLite file that is only read, from a place that cannot be written.
+        durability: `full`: what returned survives a power loss. `fast`: it survives the death of every process of ours,
+            but a power loss, or a crash of PostgreSQL's server, may take the last moments; nothing is ever half there.
 
     Raises:
         DiskFull: there is no room for the file, or for the index of its WAL, which reading needs too.
@@ -35,17 +43,20 @@ class Database:
         SchemaTooNew: a newer release made the tables.
     """
 
-    def __init__(self, url: str, *, is_readonly: bool = False) -> None:
+    def __init__(self, url: str, *, is_readonly: bool = False, durability: Durability = "full") -> None:
+        if durability not in get_args(Durability):
+            raise BadInput(f"got the durability {durability!r}; choose full (the default) or fast")
         parsed = _checked(url)
         is_file = parsed.get_backend_name() == "sqlite"
         self._place = str(parsed.database) if is_file else parsed.render_as_string(hide_password=True)
         self._reader: ReadonlyFile | None = None
+        self._driver: PoolProxiedConnection | None = None
         try:
             if is_readonly:
                 self._reader = ReadonlyFile(Path(str(parsed.database)))
                 self._engine = self._reader.engine()
             else:
-                self._engine = _sqlite(parsed) if is_file else _postgresql(parsed)
+                self._engine = (_sqlite if is_file else _postgresql)(parsed, durability)
             with _disposed_on_error(self._engine):
                 if self._reader is None:
                     self._make_tables()
@@ -95,13 +106,41 @@ class Database:
         with self._engine.connect() as bare:
             yield bare.execution_options(is_bare=True)
 
+    @contextmanager
+    def driver(self) -> Iterator[Any]:
+        """The driver's own connection outside any transaction, for appends; one thread at a time.
+
+        The body begins and commits. After an error the next call gets a new connection, so that nothing is left open.
+
+        Raises:
+            DiskFull: there is no room.
+            BadInput: the log is only read.
+        """
+        if self._reader is not None:
+            raise BadInput(f"the log at {self._place} cannot be written; give yourself the right to, or use another")
+        if self._driver is None:
+            self._driver = self._engine.raw_connection()
+            if not self.is_sqlite:
+                self._driver.driver_connection.autocommit = True
+        try:
+            yield self._driver.driver_connection
+        except BaseException as exc:
+            self._driver.invalidate()
+            self._driver = None
+            if says_full(exc):
+                raise disk_full(self._place) from exc
+            raise
+
     @property
     def is_sqlite(self) -> bool:
         """Whether the log is a file, not a server's."""
         return self._engine.dialect.name == "sqlite"
 
     def close(self) -> None:
-        """Close the pooled connections; the object may not be used afterwards."""
+        """Close the connections; the object may not be used afterwards."""
+        if self._driver is not None:
+            self._driver.invalidate()
+            self._driver = None
         self._engine.dispose()
 
     @contextmanager
@@ -130,10 +169,31 @@ class Database:
                 connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_SCHEMA_LOCK})")
             if not connection.dialect.has_table(connection, schema_version.name):
                 metadata.create_all(connection)
-                connection.execute(insert(schema_version).values(id=1, version=SCHEMA_VERSION))
+                row = {"id": 1, "version": SCHEMA_VERSION, "identity": uuid.uuid4().hex}
+                connection.execute(insert(schema_version).values(row))
             found: int = connection.execute(select(schema_version.c.version)).scalar_one()
-            _bring_up_to_date(connection, found)
+            if found < SCHEMA_VERSION and not self.is_sqlite:
+                _bring_up_to_date(connection, found)
         _check_not_newer(found)
+        if found < SCHEMA_VERSION and self.is_sqlite:
+            self._remake_tables()
+
+    def _remake_tables(self) -> None:
+        with self.bare() as connection:
+            connection.exec_driver_sql("PRAGMA foreign_keys=OFF")  # of no effect inside a transaction
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            found: int = connection.execute(select(schema_version.c.version)).scalar_one()
+            if found < SCHEMA_VERSION:  # else another process was quicker
+                _bring_up_to_date(connection, found)
+                broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
+                if broken is not None:
+                    raise BadInput(
+                        f"the log at {self._place} cannot be brought up to date: a row of {broken[0]} names one of "
+                        f"{broken[2]} that is not there; restore a back-up"
+                    )
+            connection.commit()
+            connection.exec_driver_sql("PRAGMA foreign_keys=ON")
+            connection.commit()
 
 
 def _check_not_newer(found: int) -> None:
@@ -145,10 +205,9 @@ def _check_not_newer(found: int) -> None:
 
 
 def _bring_up_to_date(connection: Connection, found: int) -> None:
-    """Make what releases since the log's own have added. Rows stay as they are, and the version says so at once."""
-    for version in range(found, SCHEMA_VERSION):
-        metadata.create_all(connection, tables=MADE_SINCE[version])
-        connection.execute(update(schema_version).values(version=version + 1))
+    from memory_log import migrations  # alembic is slow to import, and needed once in a log's life
+
+    migrations.upgrade(connection, found)
 
 
 @contextmanager
@@ -174,22 +233,22 @@ def _checked(url: str) -> URL:
     return parsed
 
 
-def _sqlite(url: URL) -> Engine:
+def _sqlite(url: URL, durability: Durability) -> Engine:
     path = Path(str(url.database))
     path.parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS})
-    event.listen(engine, "connect", _set_pragmas)
+    event.listen(engine, "connect", partial(_set_pragmas, durability))
     event.listen(engine, "begin", _begin)
     return engine
 
 
-def _set_pragmas(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
+def _set_pragmas(durability: Durability, connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
     # The driver's own BEGIN comes too late (at the first write) and would be deferred; `_begin` says it instead.
     connection.isolation_level = None
     cursor = connection.cursor()
     try:
         _switch_to_wal(cursor)
-        for pragma in ("synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
+        for pragma in (f"synchronous={_SYNCHRONOUS[durability]}", "foreign_keys=ON", "secure_delete=ON"):
             cursor.execute(f"PRAGMA {pragma}")
     finally:
         cursor.close()
@@ -217,14 +276,14 @@ def _begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if is_write else "BEGIN")
 
 
-def _postgresql(url: URL) -> Engine:
+def _postgresql(url: URL, durability: Durability) -> Engine:
     engine = create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
-    event.listen(engine, "connect", _acknowledge_only_what_is_on_disk)
+    event.listen(engine, "connect", partial(_set_commit, durability))
     return engine
 
 
-def _acknowledge_only_what_is_on_disk(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
+def _set_commit(durability: Durability, connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
     cursor = connection.cursor()
-    cursor.execute("SET SESSION synchronous_commit TO on")
+    cursor.execute(f"SET SESSION synchronous_commit TO {_SYNCHRONOUS_COMMIT[durability]}")
     cursor.close()
     connection.commit()

@@ -4,7 +4,8 @@ from sqlalchemy import Connection, cast, func, select
 from sqlalchemy.dialects.postgresql import REGCLASS
 from sqlalchemy.exc import OperationalError
 
-from memory_log.records import Record, UtcTime, VersionState
+from memory_log.fields import Record, UtcTime
+from memory_log.records import VersionState
 from memory_log.tables import experiences, metadata, targets, versions
 
 

@@ -28,6 +28,10 @@ class UnknownVersion(SelfParamError, LookupError):
     """There is no such version in this lineage."""
 
 
+class QueueFull(SelfParamError, RuntimeError):
+    """As many experiences are pending as the caller allows; nothing was stored."""
+
+
 class NothingPending(SelfParamError, RuntimeError):
     """No experience waits to be learned."""
 
@@ -90,6 +94,14 @@ class OutOfMemory(SelfParamError, MemoryError):
 
 class DiskFull(SelfParamError, OSError):
     """The disk is full; nothing was written."""
+
+
+class LogUnavailable(SelfParamError, ConnectionError):
+    """The log's server went away or refuses connections; nothing was written, and it may be done again."""
+
+
+class OutcomeUnknown(LogUnavailable):
+    """The log's server went away while it committed; repeat with the same key, which stores it at most once."""
 
 
 class LogChanged(SelfParamError, RuntimeError):

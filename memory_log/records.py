@@ -3,83 +3,24 @@
 Inputs (`NewExperience`, `Fact`, `NewTarget`, `NewProbe`) raise `BadInput` with a sentence that says what to change.
 """
 
-from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+from pydantic import Field, FiniteFloat
 
-from memory_log.errors import BadInput
-
-MAX_TEXT_BYTES = 16384
-MAX_NAME_BYTES = 256
-MAX_INTEGER = 2**63 - 1
-
-
-def _storable(text: str, limit_bytes: int) -> str:
-    if "\0" in text:
-        raise ValueError("holds a NUL character, which text columns cannot store; remove it")
-    try:
-        num_bytes = len(text.encode("utf-8"))
-    except UnicodeEncodeError as exc:
-        raise ValueError("is not UTF-8 text (it holds undecodable bytes); convert it to UTF-8") from exc
-    if num_bytes > limit_bytes:
-        raise ValueError(f"has {num_bytes} bytes of UTF-8, the limit is {limit_bytes}; split it into several")
-    return text
-
-
-def _long(text: str) -> str:
-    return _storable(text, MAX_TEXT_BYTES)
-
-
-def _short(text: str) -> str:
-    return _storable(text, MAX_NAME_BYTES)
-
-
-def _filled(text: str) -> str:
-    if not text.strip():
-        raise ValueError("is empty; give it at least one word")
-    return text
-
-
-def _utc(time: datetime) -> datetime:
-    return time.astimezone(UTC)
-
-
-OptionalText = Annotated[str, AfterValidator(_long)]
-Text = Annotated[OptionalText, AfterValidator(_filled)]
-Name = Annotated[str, AfterValidator(_short), AfterValidator(_filled)]
-UtcTime = Annotated[AwareDatetime, AfterValidator(_utc)]
-Integer = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
-
-
-class Record(BaseModel):
-    """Frozen, and without room for a misspelt field."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class InputRecord(Record):
-    """A record that users and workers make themselves: what does not fit raises `BadInput`, in one readable line."""
-
-    if not TYPE_CHECKING:  # a signature here would hide the fields from the type checker
-
-        def __init__(self, **fields: object) -> None:
-            try:
-                super().__init__(**fields)
-            except ValidationError as exc:
-                raise BadInput(_readable(type(self).__name__, exc)) from None
-
-
-def _readable(record: str, exc: ValidationError) -> str:
-    lines = []
-    for error in exc.errors(include_url=False, include_input=False):
-        name = ".".join(str(part) for part in error["loc"]) or record
-        message = error["msg"].removeprefix("Value error, ")
-        if error["type"] == "string_unicode":
-            message = "is not UTF-8 text (it holds undecodable bytes); convert it to UTF-8"
-        lines.append(f"{name} {message[0].lower()}{message[1:]}")
-    return f"{record} not accepted: " + "; ".join(lines)
+from memory_log.fields import (
+    MAX_FACTS,
+    MAX_INTEGER,
+    MAX_PRIORITY,
+    InputRecord,
+    Integer,
+    Metadata,
+    Name,
+    OptionalText,
+    Record,
+    Text,
+    UtcTime,
+)
 
 
 class Fact(InputRecord):
@@ -101,12 +42,18 @@ class _ExperienceFields(InputRecord):
     observation: OptionalText | None = None
     action: OptionalText | None = None
     reward: FiniteFloat | None = None
-    facts: tuple[Fact, ...] = ()
+    facts: Annotated[tuple[Fact, ...], Field(max_length=MAX_FACTS)] = ()
     key: Name | None = None
+    priority: Annotated[int, Field(ge=0, le=MAX_PRIORITY)] = 0
+    surprise: FiniteFloat | None = None
+    metadata: Metadata = Field(default_factory=dict)
 
 
 class NewExperience(_ExperienceFields):
     """One small interaction on its way into the log; `key` makes a repeated append harmless.
+
+    `priority` (higher first) and `surprise` (larger first; in nats, or whatever the caller measures) matter to updates
+    that claim in that order. `metadata` is for the caller's own use: names with strings, numbers or booleans.
 
     Example: NewExperience(text="I put the red mug in the kitchen drawer.", session="monday", step=3)
     """
@@ -116,8 +63,12 @@ class NewExperience(_ExperienceFields):
 
 
 class ExperienceState(StrEnum):
-    """Where an experience stands: waiting, in an update, in the weights, or out of the way and why."""
+    """Where an experience stands: waiting, in an update, in the weights, or out of the way and why.
 
+    A spilled one came when as many were pending as its caller allows; it is pending as soon as there is room.
+    """
+
+    SPILLED = "spilled"
     PENDING = "pending"
     LEASED = "leased"
     LEARNED = "learned"
@@ -129,7 +80,8 @@ class ExperienceState(StrEnum):
 class Experience(_ExperienceFields):
     """An experience as it stands in the log. `text` is empty once forgotten.
 
-    `learned_in` is the version that took it up, `attempts` counts the updates that died while holding it.
+    `time` is when it was lived, `appended_at` when the log was told. `learned_in` is the version that took it up,
+    `attempts` counts the updates that died while holding it, and none claims it before `not_before`.
 
     Example: log.get(7).state is ExperienceState.PENDING
     """
@@ -137,10 +89,58 @@ class Experience(_ExperienceFields):
     id: int
     text: str
     time: UtcTime
+    appended_at: UtcTime
     state: ExperienceState
     learned_in: int | None
     reason: str | None
     attempts: int
+    not_before: UtcTime | None
+
+
+class Bound(InputRecord):
+    """How many experiences of a lineage may be pending, and what becomes of an append that would make it more.
+
+    `refuse` raises `QueueFull`; `block` waits for room, and raises `QueueFull` when there was none in time; `spill`
+    stores them as `spilled`, to be pending as soon as there is room. One call is taken whole or not at all, but for a
+    spill.
+
+    Example: log.append(new, bound=Bound(most_pending=1000, when_full="block", timeout_seconds=30))
+    """
+
+    most_pending: Annotated[int, Field(ge=1, le=MAX_INTEGER)]
+    when_full: Literal["block", "refuse", "spill"] = "block"
+    timeout_seconds: Annotated[FiniteFloat, Field(ge=0)] = 60.0
+
+
+ClaimOrder = Literal["oldest", "priority", "surprise"]
+"""Which pending experiences an update takes first: by id; by priority, then id; the most surprising, then by id."""
+
+
+class HappeningKind(StrEnum):
+    """What can happen to an experience."""
+
+    APPENDED = "appended"
+    CLAIMED = "claimed"
+    LEARNED = "learned"
+    RETURNED = "returned"
+    REFUSED = "refused"
+    DIED = "died"
+    REQUEUED = "requeued"
+    UNLEARNED = "unlearned"
+    FORGOTTEN = "forgotten"
+
+
+class Happening(Record):
+    """One step in the story of an experience.
+
+    Example: [one.kind.value for one in log.history(7)] == ["appended", "claimed", "learned"]
+    """
+
+    time: UtcTime
+    kind: HappeningKind
+    batch_id: int | None = None
+    version: int | None = None
+    detail: str | None = None
 
 
 class UpdaterLease(Record):

@@ -3,17 +3,13 @@
 A lineage's row is the lock: whoever moves its queue, its head or its targets takes that row first.
 """
 
-import json
-from datetime import UTC, datetime
 from enum import StrEnum
 
-from sqlalchemy import BigInteger as _BigInteger
 from sqlalchemy import (
+    DDL,
     Boolean,
     CheckConstraint,
     Column,
-    DateTime,
-    Dialect,
     Float,
     ForeignKey,
     ForeignKeyConstraint,
@@ -24,51 +20,23 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     Table,
     Text,
-    TypeDecorator,
-    UniqueConstraint,
+    TextClause,
+    event,
     text,
 )
 
+from memory_log.columns import BigInteger, JsonObject, Metrics, UtcDateTime
 from memory_log.records import ExperienceState, VersionState
+from memory_log.search_index import SEARCH_POSTGRESQL, SEARCH_SQLITE
 
-SCHEMA_VERSION = 2
-
-# SQLite gives ids by itself only to a column declared exactly INTEGER.
-BigInteger = _BigInteger().with_variant(Integer(), "sqlite")
-
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """Timezone-aware UTC in and out, also where the database keeps no time zone."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is not None and value.tzinfo is None:
-            raise ValueError(f"got the naive time {value}; times are timezone-aware UTC")
-        return None if value is None else value.astimezone(UTC)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-class Metrics(TypeDecorator[dict[str, float]]):
-    """A mapping of figures as JSON text; a diverged update's NaN is a figure too, which JSON columns refuse."""
-
-    impl = Text
-    cache_ok = True
-
-    def process_bind_param(self, value: dict[str, float] | None, dialect: Dialect) -> str:
-        return json.dumps(value or {})
-
-    def process_result_value(self, value: str | None, dialect: Dialect) -> dict[str, float]:
-        return {} if value is None else {name: float(figure) for name, figure in json.loads(value).items()}
-
+SCHEMA_VERSION = 3
 
 def _one_of(column: str, values: type[StrEnum] | tuple[str, ...], name: str) -> CheckConstraint:
     return CheckConstraint(f"{column} IN ({', '.join(repr(str(value)) for value in values)})", name=name)
+
+
+def _index_where(name: str, *columns: str | TextClause, where: str, unique: bool = False) -> Index:
+    return Index(name, *columns, unique=unique, postgresql_where=text(where), sqlite_where=text(where))
 
 
 metadata = MetaData()
@@ -78,6 +46,7 @@ schema_version = Table(
     metadata,
     Column("id", Integer, CheckConstraint("id = 1", name="one_schema_version"), primary_key=True, autoincrement=False),
     Column("version", Integer, nullable=False),
+    Column("identity", Text, nullable=False),  # what tells this log from all others, wherever it is copied
 )
 
 # The head is also the serving pointer: what is admitted is what new requests are bound to.
@@ -113,11 +82,11 @@ batches = Table(
     Column("fence", BigInteger, nullable=False),
     Column("reason", Text),
     Column("opened_at", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime),
     _one_of("state", ("open", "committed", "rejected", "abandoned"), "batch_state"),
-    Index("one_open_batch_per_lineage", "lineage", unique=True, postgresql_where=text("state = 'open'"),
-          sqlite_where=text("state = 'open'")),
+    _index_where("one_open_batch_per_lineage", "lineage", where="state = 'open'", unique=True),
     sqlite_autoincrement=True,
-)  # fmt: skip
+)
 
 experiences = Table(
     "experiences",
@@ -128,11 +97,15 @@ experiences = Table(
     Column("session", Text, nullable=False),
     Column("step", BigInteger),
     Column("time", UtcDateTime, nullable=False),
+    Column("appended_at", UtcDateTime, nullable=False),
     Column("text", Text, nullable=False),
     Column("words", Text, nullable=False),  # the text as ` lower case words `, for matching
     Column("observation", Text),
     Column("action", Text),
     Column("reward", Float(53)),
+    Column("metadata", JsonObject),
+    Column("priority", Integer, nullable=False, server_default="0"),
+    Column("surprise", Float(53)),
     Column("key", Text),
     Column("content_hash", Text),
     Column("state", Text, nullable=False),
@@ -140,17 +113,24 @@ experiences = Table(
     Column("learned_in", BigInteger),
     Column("reason", Text),
     Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("not_before", UtcDateTime),
     _one_of("state", ExperienceState, "experience_state"),
     CheckConstraint("(state = 'leased') = (batch_id IS NOT NULL)", name="leased_means_in_one_batch"),
     CheckConstraint("state != 'learned' OR learned_in IS NOT NULL", name="learned_names_its_version"),
     CheckConstraint("learned_in IS NULL OR state IN ('learned', 'forgotten')", name="only_learned_has_a_version"),
     CheckConstraint("(state IN ('refused', 'dead')) = (reason IS NOT NULL)", name="set_aside_says_why"),
     CheckConstraint("state != 'forgotten' OR (text = '' AND words = '')", name="forgotten_has_no_text"),
+    CheckConstraint("not_before IS NULL OR state = 'pending'", name="only_pending_is_put_off"),
     ForeignKeyConstraint(["lineage", "learned_in"], ["versions.lineage", "versions.number"]),
-    UniqueConstraint("lineage", "key", name="one_experience_per_key"),
     Index("experiences_by_state", "lineage", "state", "id"),
     Index("experiences_by_lineage", "lineage", "id"),
-    Index("experiences_by_batch", "batch_id"),
+    _index_where("one_experience_per_key", "lineage", "key", where="key IS NOT NULL", unique=True),
+    _index_where("experiences_by_batch", "batch_id", where="batch_id IS NOT NULL"),
+    # Most experiences have neither priority nor surprise: these two cost them nothing.
+    _index_where("pending_by_priority", "lineage", text("priority DESC"), "id",
+                 where="state = 'pending' AND priority > 0"),
+    _index_where("pending_by_surprise", "lineage", text("surprise DESC"), "id",
+                 where="state = 'pending' AND surprise IS NOT NULL"),
     sqlite_autoincrement=True,
 )  # fmt: skip
 
@@ -174,6 +154,25 @@ batch_members = Table(
     Column("batch_id", BigInteger, ForeignKey("batches.id"), nullable=False),
     Column("experience_id", BigInteger, ForeignKey("experiences.id"), nullable=False),
     PrimaryKeyConstraint("batch_id", "experience_id"),
+    Index("batches_by_member", "experience_id"),
+)
+
+# The rare things that batches and their ends do not tell: of one experience, or, for a rollback, of the lineage.
+happenings = Table(
+    "happenings",
+    metadata,
+    Column("id", BigInteger, primary_key=True),
+    Column("lineage", Text, nullable=False),
+    Column("experience_id", BigInteger, ForeignKey("experiences.id")),
+    Column("time", UtcDateTime, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("version", BigInteger),
+    Column("detail", Text),
+    _one_of("kind", ("refused", "died", "requeued", "forgotten", "rolled_back"), "happening_kind"),
+    CheckConstraint("(kind = 'rolled_back') = (experience_id IS NULL)", name="a_rollback_is_of_the_lineage"),
+    Index("happenings_by_experience", "experience_id"),
+    _index_where("rollbacks_by_lineage", "lineage", "id", where="kind = 'rolled_back'"),
+    sqlite_autoincrement=True,
 )
 
 versions = Table(
@@ -207,10 +206,9 @@ versions = Table(
         name="a_delta_is_whole_or_absent",
     ),
     CheckConstraint("(state = 'rejected') = (reason IS NOT NULL)", name="a_rejection_says_why"),
-    Index("one_admitted_version_per_batch", "batch_id", unique=True, postgresql_where=text("state = 'admitted'"),
-          sqlite_where=text("state = 'admitted'")),
+    _index_where("one_admitted_version_per_batch", "batch_id", where="state = 'admitted'", unique=True),
     Index("versions_by_batch", "batch_id"),
-)  # fmt: skip
+)
 
 targets = Table(
     "targets",
@@ -289,5 +287,7 @@ probe_results = Table(
     PrimaryKeyConstraint("probe_id", "version"),
 )
 
-# What a log of each earlier schema version lacks: opening it makes these tables.
-MADE_SINCE: dict[int, tuple[Table, ...]] = {1: (pauses,)}
+for _statement in SEARCH_SQLITE:
+    event.listen(experiences, "after_create", DDL(_statement).execute_if(dialect="sqlite"))
+for _statement in SEARCH_POSTGRESQL:
+    event.listen(experiences, "after_create", DDL(_statement).execute_if(dialect="postgresql"))

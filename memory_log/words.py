@@ -10,12 +10,15 @@ _WORD = re.compile(r"\w+")
 # SQLite takes at most 32,766 values in one statement; smaller pieces also keep the statement caches useful.
 _PIECE = 500
 
+# PostgreSQL indexes no word of more than 2,046 bytes. What is longer is matched by its beginning.
+_WORD_CHARACTERS = 500
+
 Item = TypeVar("Item")
 
 
 def words_of(text: str) -> list[str]:
     """The text's words in lower case, without punctuation."""
-    return _WORD.findall(text.casefold())
+    return [word[:_WORD_CHARACTERS] for word in _WORD.findall(text.casefold())]
 
 
 def searchable(text: str) -> str:

@@ -22,9 +22,10 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from memory_log.errors import BadInput, DeltaMismatch, UnknownVersion
+from memory_log.fields import Record
 from memory_log.files import new_folder
 from memory_log.log import MemoryLog
-from memory_log.records import Record, Version, VersionState
+from memory_log.records import Version, VersionState
 from updater.delta import LowRank
 from updater.dialogue import STYLE_FILE, PromptStyle
 from updater.fold import VersionWeights, load_weights

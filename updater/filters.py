@@ -12,7 +12,8 @@ from typing import Self
 from pydantic import model_validator
 
 from memory_log.errors import FilterFailed
-from memory_log.records import Experience, Fact, Record
+from memory_log.fields import Record
+from memory_log.records import Experience, Fact
 from updater.redaction import redacted, redacted_name
 
 REFUSED_BY_FILTER = "filter: "

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from memory_log.records import Record
+from memory_log.fields import Record
 
 
 class PlannedExperience(Record):

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from memory_log.records import MAX_NAME_BYTES
+from memory_log.fields import MAX_NAME_BYTES
 
 _SECRET: Final = re.compile(
     r"""

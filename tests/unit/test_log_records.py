@@ -6,7 +6,8 @@ from datetime import datetime
 import pytest
 
 from memory_log.errors import BadInput
-from memory_log.records import MAX_TEXT_BYTES, Fact, NewExperience, NewProbe, NewTarget
+from memory_log.fields import MAX_TEXT_BYTES
+from memory_log.records import Fact, NewExperience, NewProbe, NewTarget
 
 
 @pytest.mark.parametrize(

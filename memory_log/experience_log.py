@@ -1,0 +1,142 @@
+"""The producers' side of the log: experiences go in, are found again, and are forgotten.
+
+Knows which module does what and when a transaction begins. Refuses to know updates and versions.
+"""
+
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from memory_log import experiences, forgetting, targets
+from memory_log.append_drivers import PostgresqlAppend, SqliteAppend
+from memory_log.appending import Append, append
+from memory_log.clock import Clock, utc_now
+from memory_log.database import Database, Durability
+from memory_log.errors import QueueFull
+from memory_log.group_commit import GroupCommit
+from memory_log.records import Bound, Experience, ExperienceState, NewExperience
+
+_ROOM_POLL_SECONDS = 0.05
+
+
+class ExperienceLog:
+    """What is told, of any number of lineages. Every public method is one transaction, durable when it returns.
+
+    Args:
+        url: `sqlite:///path` for one machine, `postgresql://...` for many.
+        clock: gives the current time in UTC.
+        is_readonly: a SQLite log that is only read, from a place that cannot be written.
+        durability: `full` survives a power loss; `fast` is faster and may lose the last moments then, see `Database`.
+
+    Example:
+        with ExperienceLog("sqlite:///home/log.db") as log:
+            log.append(NewExperience(text="I put the red mug in the kitchen drawer."))
+    """
+
+    def __init__(
+        self, url: str, *, clock: Clock = utc_now, is_readonly: bool = False, durability: Durability = "full"
+    ) -> None:
+        self._database = Database(url, is_readonly=is_readonly, durability=durability)
+        self._clock = clock
+        self._appends = GroupCommit(self._append_group)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+    def append(self, new: NewExperience, *, bound: Bound | None = None) -> Experience:
+        """Store one experience: on disk when this returns. Its key given again gives the stored one.
+
+        Raises:
+            IdempotencyConflict: the key belongs to another content.
+            QueueFull: see `Bound`.
+        """
+        return self.append_many([new], bound=bound)[0]
+
+    def append_many(self, news: Sequence[NewExperience], *, bound: Bound | None = None) -> list[Experience]:
+        """Store several experiences at once, all or none, much faster than one by one.
+
+        Appends of several threads share a transaction, and each gets its own verdict.
+
+        Args:
+            news: in the order in which they were lived.
+            bound: how many may be pending, and what to do about more; None bounds nothing.
+
+        Raises:
+            IdempotencyConflict, QueueFull: nothing of this call was stored.
+        """
+        if not news:
+            return []
+        found = self._append_when_there_is_room(Append(news, bound))
+        known = [one for one in found if isinstance(one, int)]
+        if known:
+            with self._database.reading() as tx:
+                by_id = {one.id: one for one in experiences.by_ids(tx, known)}
+        return [by_id[one] if isinstance(one, int) else one for one in found]
+
+    def _append_when_there_is_room(self, call: Append) -> list[int | Experience]:
+        bound = call.bound
+        give_up_at = time.monotonic() + (bound.timeout_seconds if bound and bound.when_full == "block" else 0)
+        while True:
+            try:
+                return self._appends.submit(call)
+            except QueueFull:
+                left = give_up_at - time.monotonic()
+                if left <= 0:
+                    raise
+                time.sleep(min(left, _ROOM_POLL_SECONDS))
+
+    def _append_group(self, calls: Sequence[Append]) -> list[list[int | Experience] | Exception]:
+        with self._database.driver() as connection:
+            driver = SqliteAppend(connection) if self._database.is_sqlite else PostgresqlAppend(connection)
+            return append(driver, calls, self._clock())
+
+    def get(self, experience_id: int) -> Experience:
+        """The experience as it stands. Raises `UnknownExperience`."""
+        with self._database.reading() as tx:
+            return experiences.by_ids(tx, [experience_id])[0]
+
+    def experiences(
+        self, lineage: str, *, state: ExperienceState | None = None, after_id: int = 0, limit: int = 100
+    ) -> list[Experience]:
+        """A page of a lineage's experiences by id; pass the last id as `after_id` for the next page."""
+        with self._database.reading() as tx:
+            return experiences.listed(tx, lineage, state, after_id, limit)
+
+    def count_by_state(self, lineage: str) -> dict[ExperienceState, int]:
+        """How many experiences of the lineage are in each state, 0 included."""
+        with self._database.reading() as tx:
+            return experiences.count_by_state(tx, lineage)
+
+    def experiences_mentioning(self, lineage: str, words: Sequence[str], *, limit: int) -> list[Experience]:
+        """The newest experiences whose text holds all these words or phrases, whole and in any case, newest first."""
+        with self._database.reading() as tx:
+            return experiences.mentioning(tx, lineage, words, limit)
+
+    def knows_subject(self, lineage: str, subject: str) -> bool:
+        """Whether a fact, a live target (near misses apart) or a text with all of the subject's words is about it."""
+        with self._database.reading() as tx:
+            return (
+                experiences.has_fact_about(tx, lineage, subject)
+                or targets.knows(tx, lineage, subject)
+                or bool(experiences.mentioning(tx, lineage, subject.split(), 1))
+            )
+
+    def forget(self, experience_id: int) -> Experience:
+        """Leave a tombstone: text, facts, targets and probes go at once, whatever the experience's state.
+
+        If an update is learning it, that batch is abandoned, its worker gets `LeaseLost`, and the others wait again.
+        A version that has learned it keeps what it learned; `learned_in` still names it.
+        """
+        with self._database.writing() as tx:
+            return forgetting.forget(tx, experience_id)

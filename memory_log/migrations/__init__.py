@@ -1,0 +1,26 @@
+"""Bringing a log of an earlier schema up to date, in the caller's transaction. Knows alembic, and no rows' meaning.
+
+A new log is made from `tables.metadata` and never comes here; tests hold that both ways end in the same schema. The
+number in `schema_version` is what every release reads, and the owner of the truth; alembic's own table follows it.
+"""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection
+
+
+def upgrade(connection: Connection, found: int) -> None:
+    """Change the tables of schema version `found` into this release's. Rows stay as they are.
+
+    Args:
+        connection: in a transaction that the caller commits; with SQLite, foreign keys are off and checked by the
+            caller, because a table that is made anew is gone for a moment.
+        found: what `schema_version` says.
+    """
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.stamp(config, f"{found:04d}", purge=True)
+    command.upgrade(config, "head")

@@ -1,0 +1,1 @@
+"""One module for each schema version, from the first to this release's."""
