@@ -11,7 +11,11 @@ from typing import Final
 from benchmarks.log_throughput_contestants import Contestant, OurLog, texts
 from benchmarks.log_throughput_raw import RawPostgresql, RawSqlite
 
-_KINDS: Final[dict[str, Callable[[str], Contestant]]] = {"ours": OurLog, "raw_sqlite": RawSqlite, "raw_postgresql": RawPostgresql}
+_KINDS: Final[dict[str, Callable[[str], Contestant]]] = {
+    "ours": OurLog,
+    "raw_sqlite": RawSqlite,
+    "raw_postgresql": RawPostgresql,
+}
 
 
 def process_rate(kind: str, url: str, *, num_processes: int, num_calls: int, seed: int) -> float:

@@ -20,13 +20,13 @@ from sqlalchemy.engine import make_url
 from benchmarks.log_throughput_contestants import LINEAGE, Learned, key_of
 from memory_log.words import searchable
 
-_COLUMNS = ("lineage", "agent", "session", "time", "text", "words", "key", "content_hash", "state")
-_TYPES = ("text", "text", "text", "timestamptz", "text", "text", "text", "text", "text")
+_COLUMNS = ("lineage", "agent", "session", "time", "appended_at", "text", "words", "key", "content_hash", "state")
+_TYPES = ("text", "text", "text", "timestamptz", "timestamptz", "text", "text", "text", "text", "text")
 
 
 def _rows(texts: Sequence[str], now: object) -> list[tuple[Any, ...]]:
     return [
-        (LINEAGE, "agent", "default", now, text, searchable(text), key_of(text),
+        (LINEAGE, "agent", "default", now, now, text, searchable(text), key_of(text),
          hashlib.sha256(text.encode()).hexdigest(), "pending")
         for text in texts
     ]  # fmt: skip
