@@ -169,25 +169,31 @@ class PostgresqlAppend:
 
     def insert(self, fresh: Sequence[Fresh], now: datetime) -> list[int]:
         """Store the rows, and commit."""
-        is_looked_at = bool(self._connection.pgconn.transaction_status)
-        has_facts = any(one.new.facts for one in fresh)
-        if not is_looked_at and not has_facts:
+        has_looked = bool(self._connection.pgconn.transaction_status)
+        if not has_looked and not any(one.new.facts for one in fresh):
             return self._insert_in_one_trip(fresh, now)
-        if not is_looked_at:
-            self.begin(sorted({one.new.lineage for one in fresh}), (), {})
-        ids = sorted(row[0] for row in self._connection.execute(self._IDS, (len(fresh),)))
+        ids = self._next_ids(fresh, has_looked)
         try:
-            with self._connection.pipeline():
-                self._connection.execute(self._INSERT_WITH_IDS, (_array(ids), *_columns(fresh, now)))
-                if has_facts:
-                    self._connection.execute(self._FACTS, list(map(_array, zip(*fact_rows(fresh, ids), strict=True))))
-                self._connection.execute("COMMIT")
+            self._connection.execute(self._INSERT_WITH_IDS, (_array(ids), *_columns(fresh, now)))
         except Exception as exc:
-            if is_looked_at or not _says_unique(exc):
+            if has_looked or not _says_unique(exc):
                 raise
             self._connection.execute("ROLLBACK")
             raise KeyTaken from exc
+        facts = fact_rows(fresh, ids)
+        with self._connection.pipeline():
+            if facts:
+                self._connection.execute(self._FACTS, list(map(_array, zip(*facts, strict=True))))
+            self._connection.execute("COMMIT")
         return ids
+
+    def _next_ids(self, fresh: Sequence[Fresh], has_looked: bool) -> list[int]:
+        with self._connection.pipeline():
+            if not has_looked:
+                self._connection.execute("BEGIN")
+                self._connection.execute(self._TURNS, (sorted({one.new.lineage for one in fresh}),))
+            found = self._connection.execute(self._IDS, (len(fresh),))
+        return sorted(row[0] for row in found)
 
     def _insert_in_one_trip(self, fresh: Sequence[Fresh], now: datetime) -> list[int]:
         if len(fresh) == 1:
