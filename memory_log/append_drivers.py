@@ -143,7 +143,7 @@ class PostgresqlAppend:
         "unnest(%s::bigint[], %s::int[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[])"
     )
     _KEYS = "SELECT key, id, content_hash FROM experiences WHERE lineage = %s AND key = ANY(%s::text[])"
-    _COUNT = "SELECT count(*) FROM (SELECT 1 FROM experiences WHERE lineage = %s AND state = %s LIMIT %s) AS some"
+    _COUNT = "SELECT count(*) FROM (SELECT 1 FROM experiences WHERE lineage = %s AND state = %s LIMIT %s) AS found"
 
     def __init__(self, connection: "PostgresqlConnection[tuple[Any, ...]]") -> None:
         self._connection = connection
@@ -164,8 +164,7 @@ class PostgresqlAppend:
         )
 
     def _count(self, lineage: str, state: str, most: int) -> int:
-        count: int = self._connection.execute(self._COUNT, (lineage, state, most)).fetchone()[0]
-        return count
+        return sum(row[0] for row in self._connection.execute(self._COUNT, (lineage, state, most)))
 
     def insert(self, fresh: Sequence[Fresh], now: datetime) -> list[int]:
         """Store the rows, and commit."""

@@ -10,13 +10,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
-from memory_log import pauses, tables
-from memory_log.errors import BadInput, LeaseLost, LineageBusy, NothingPending, UnknownExperience, UnknownVersion
-from memory_log.records import Batch, ExperienceState, Membership, UpdaterLease, VersionState
+from memory_log import claims, happenings, pauses, tables
+from memory_log.errors import BadInput, LeaseLost, LineageBusy, UnknownExperience, UnknownVersion
+from memory_log.records import Batch, ClaimOrder, ExperienceState, Membership, UpdaterLease, VersionState
 from memory_log.words import pieces
 
-# An experience whose updates keep dying is first tried alone, so that its neighbours are cleared, then given up.
-ALONE_AFTER_ATTEMPTS = 2
 DEAD_AFTER_ATTEMPTS = 5
 
 # A lease that would last longer than any is granted, or whose batch was opened in what is now the future, was written
@@ -67,7 +65,7 @@ def acquire(connection: Connection, lineage: str, owner: str, lease_seconds: flo
     row = lock(connection, lineage)
     pauses.check(connection, lineage)
     check_free(connection, row, now)
-    expel(connection, row)
+    expel(connection, row, now)
     return _write_lease(connection, lineage, owner, row.fence + 1, lease_seconds, now)
 
 
@@ -101,10 +99,10 @@ def check_free(connection: Connection, row: Row[Any], now: datetime) -> None:
         )
 
 
-def expel(connection: Connection, row: Row[Any]) -> None:
+def expel(connection: Connection, row: Row[Any], now: datetime) -> None:
     """End an expired lease: its experiences wait again, its batch is abandoned."""
     if row.lease_owner is not None:
-        abandon_open_batch(connection, row.name, f"the lease of {row.lease_owner!r} expired", crashed=True)
+        abandon_open_batch(connection, row.name, f"the lease of {row.lease_owner!r} expired", now, crashed=True)
         _clear_lease(connection, row.name)
 
 
@@ -133,11 +131,11 @@ def _write_lease(
     return lease
 
 
-def release(connection: Connection, lease: UpdaterLease) -> None:
+def release(connection: Connection, lease: UpdaterLease, now: datetime) -> None:
     """Give the lease back with everything that is still open under it; one that is already over stays over."""
     row = lock(connection, lease.lineage)
     if row.fence == lease.fence and row.lease_owner is not None:
-        abandon_open_batch(connection, lease.lineage, f"{lease.owner!r} gave its lease back", crashed=False)
+        abandon_open_batch(connection, lease.lineage, f"{lease.owner!r} gave its lease back", now, crashed=False)
         _clear_lease(connection, lease.lineage)
 
 
@@ -148,43 +146,32 @@ def _clear_lease(connection: Connection, lineage: str) -> None:
     )
 
 
-def open_batch(connection: Connection, lease: UpdaterLease, limit: int, now: datetime) -> Batch:
-    """Claim the oldest pending experiences, at most `limit`, in order.
+def open_batch(
+    connection: Connection, lease: UpdaterLease, limit: int, order: ClaimOrder, now: datetime
+) -> Batch:
+    """Claim pending experiences, at most `limit`, those that come first in the order.
 
     Raises:
         NothingPending: there are none.
     """
-    if limit < 1:
-        raise BadInput(f"got limit={limit}; a batch needs at least one experience")
     head = hold(connection, lease).head
-    return _insert_batch(connection, lease, head, _next_ids(connection, lease.lineage, limit), now)
+    ids = claims.next_ids(connection, lease.lineage, limit, order, now)
+    batch = _insert_batch(connection, lease, head, sorted(ids), now)
+    claims.let_in(connection, lease.lineage, len(ids))
+    return batch
 
 
-def _next_ids(connection: Connection, lineage: str, limit: int) -> list[int]:
-    statement = select(experiences.c.id, experiences.c.attempts).where(
-        experiences.c.lineage == lineage, experiences.c.state == ExperienceState.PENDING.value
-    )
-    rows = connection.execute(statement.order_by(experiences.c.id).limit(limit)).all()
-    if not rows:
-        raise NothingPending(f"no experience of lineage {lineage!r} waits to be learned; append some first")
-    ids = [row.id for row in rows]
-    suspects = [index for index, row in enumerate(rows) if row.attempts >= ALONE_AFTER_ATTEMPTS]
-    return ids[: max(suspects[0], 1)] if suspects else ids
-
-
-def preview(connection: Connection, lineage: str, limit: int) -> Batch:
+def preview(connection: Connection, lineage: str, limit: int, order: ClaimOrder, now: datetime) -> Batch:
     """The batch that an update would open now, with the id that it would get if nobody else opened one before.
 
     Raises:
         NothingPending: there are none.
     """
-    if limit < 1:
-        raise BadInput(f"got limit={limit}; a batch needs at least one experience")
     row = connection.execute(select(lineages).where(lineages.c.name == lineage)).one_or_none()
     last = connection.execute(select(func.max(batches.c.id))).scalar() or 0
     return Batch(
         id=last + 1, lineage=lineage, parent_version=0 if row is None else row.head,
-        experience_ids=tuple(_next_ids(connection, lineage, limit)), state="open",
+        experience_ids=tuple(sorted(claims.next_ids(connection, lineage, limit, order, now))), state="open",
         fence=1 if row is None else row.fence + 1,
     )  # fmt: skip
 
@@ -227,9 +214,12 @@ def _insert_batch(connection: Connection, lease: UpdaterLease, head: int, ids: l
         connection.execute(
             update(experiences)
             .where(experiences.c.id.in_(piece))
-            .values(state=ExperienceState.LEASED.value, batch_id=batch_id)
+            .values(state=ExperienceState.LEASED.value, batch_id=batch_id, not_before=None)
         )
-    return find(connection, batch_id)
+    return Batch(
+        id=batch_id, lineage=lease.lineage, parent_version=head, experience_ids=tuple(ids), state="open",
+        fence=lease.fence,
+    )  # fmt: skip
 
 
 def find(connection: Connection, batch_id: int) -> Batch:
@@ -252,12 +242,13 @@ def memberships(connection: Connection, experience_id: int) -> list[Membership]:
     size = select(func.count()).where(members.c.batch_id == batches.c.id).scalar_subquery()
     made = select(func.max(versions.c.number)).where(versions.c.batch_id == batches.c.id).scalar_subquery()
     statement = select(
-        batches.c.id, batches.c.opened_at, size.label("size"), batches.c.state, batches.c.reason, made.label("made")
-    ).where(batches.c.id.in_(ours))
+        batches.c.id, batches.c.opened_at, batches.c.ended_at, size.label("size"), batches.c.state, batches.c.reason,
+        made.label("made"),
+    ).where(batches.c.id.in_(ours))  # fmt: skip
     return [
         Membership(
-            batch_id=row.id, opened_at=row.opened_at, num_experiences=row.size, state=row.state, reason=row.reason,
-            version=row.made,
+            batch_id=row.id, opened_at=row.opened_at, ended_at=row.ended_at, num_experiences=row.size, state=row.state,
+            reason=row.reason, version=row.made,
         )
         for row in connection.execute(statement.order_by(batches.c.id))
     ]  # fmt: skip
@@ -280,21 +271,24 @@ def hold_batch(connection: Connection, lease: UpdaterLease, batch_id: int) -> Ba
     return batch
 
 
-def reject(connection: Connection, lease: UpdaterLease, batch_id: int, reason: str, refuse: bool) -> None:
+def reject(
+    connection: Connection, lease: UpdaterLease, batch_id: int, reason: str, refuse: bool, now: datetime
+) -> None:
     """End a batch without learning it: its experiences are refused with the reason, or wait again."""
     if not reason.strip():
         raise BadInput("got an empty reason; a rejection says why")
     hold_batch(connection, lease, batch_id)
     if refuse:
+        happenings.note_members(connection, batch_id, "refused", reason, now)
         connection.execute(
             update(experiences)
             .where(experiences.c.batch_id == batch_id)
             .values(state=ExperienceState.REFUSED.value, reason=reason, batch_id=None)
         )
-    _end(connection, batch_id, "rejected", reason)
+    _end(connection, batch_id, "rejected", reason, now)
 
 
-def commit(connection: Connection, batch_id: int, version: int) -> None:
+def commit(connection: Connection, batch_id: int, version: int, now: datetime) -> None:
     """End a batch whose version is admitted: its experiences are learned in it."""
     connection.execute(
         update(experiences)
@@ -302,32 +296,42 @@ def commit(connection: Connection, batch_id: int, version: int) -> None:
         .values(state=ExperienceState.LEARNED.value, learned_in=version, batch_id=None)
     )
     _reject_candidates(connection, batch_id, f"version {version} was admitted for the same batch")
-    connection.execute(update(batches).where(batches.c.id == batch_id).values(state="committed"))
+    connection.execute(update(batches).where(batches.c.id == batch_id).values(state="committed", ended_at=now))
 
 
-def abandon_open_batch(connection: Connection, lineage: str, reason: str, *, crashed: bool) -> None:
-    """End the lineage's open batch, if there is one. A crash counts against its experiences."""
+def abandon_open_batch(connection: Connection, lineage: str, reason: str, now: datetime, *, crashed: bool) -> None:
+    """End the lineage's open batch, if there is one. A crash counts against its experiences, which wait longer."""
     batch_id = connection.execute(
         select(batches.c.id).where(batches.c.lineage == lineage, batches.c.state == "open")
     ).scalar()
     if batch_id is None:
         return
     if crashed:
-        ours = experiences.c.batch_id == batch_id
-        connection.execute(update(experiences).where(ours).values(attempts=experiences.c.attempts + 1))
+        _count_death(connection, batch_id, now)
+    _end(connection, batch_id, "abandoned", reason, now)
+
+
+def _count_death(connection: Connection, batch_id: int, now: datetime) -> None:
+    ours = experiences.c.batch_id == batch_id
+    connection.execute(update(experiences).where(ours).values(attempts=experiences.c.attempts + 1))
+    is_dead = experiences.c.attempts >= DEAD_AFTER_ATTEMPTS
+    reason = f"{DEAD_AFTER_ATTEMPTS} updates died while holding it"
+    happenings.note_members(connection, batch_id, "died", reason, now, is_dead)
+    connection.execute(
+        update(experiences)
+        .where(ours, is_dead)
+        .values(state=ExperienceState.DEAD.value, batch_id=None, reason=reason)
+    )
+    for attempts in range(claims.ALONE_AFTER_ATTEMPTS, DEAD_AFTER_ATTEMPTS):
+        due = now + timedelta(seconds=claims.backoff_seconds(attempts))
         connection.execute(
             update(experiences)
-            .where(ours, experiences.c.attempts >= DEAD_AFTER_ATTEMPTS)
-            .values(
-                state=ExperienceState.DEAD.value,
-                batch_id=None,
-                reason=f"{DEAD_AFTER_ATTEMPTS} updates died while holding it",
-            )
+            .where(ours, experiences.c.attempts == attempts)
+            .values(state=ExperienceState.PENDING.value, batch_id=None, not_before=due)
         )
-    _end(connection, batch_id, "abandoned", reason)
 
 
-def _end(connection: Connection, batch_id: int, state: str, reason: str) -> None:
+def _end(connection: Connection, batch_id: int, state: str, reason: str, now: datetime) -> None:
     connection.execute(
         update(experiences)
         .where(experiences.c.batch_id == batch_id)
@@ -336,7 +340,8 @@ def _end(connection: Connection, batch_id: int, state: str, reason: str) -> None
     _reject_candidates(connection, batch_id, reason)
     # Targets of a batch that will never be admitted can never be replayed.
     connection.execute(delete(targets).where(targets.c.batch_id == batch_id))
-    connection.execute(update(batches).where(batches.c.id == batch_id).values(state=state, reason=reason))
+    ended = update(batches).where(batches.c.id == batch_id).values(state=state, reason=reason, ended_at=now)
+    connection.execute(ended)
 
 
 def _reject_candidates(connection: Connection, batch_id: int, reason: str) -> None:

@@ -121,7 +121,7 @@ class Database:
         if self._driver is None:
             self._driver = self._engine.raw_connection()
             if not self.is_sqlite:
-                self._driver.driver_connection.autocommit = True
+                self._driver.dbapi_connection.autocommit = True  # type: ignore[union-attr]
         try:
             yield self._driver.driver_connection
         except BaseException as exc:

@@ -8,14 +8,16 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-from memory_log import experiences, forgetting, targets
+from memory_log import claims, experiences, forgetting, requeueing, targets
 from memory_log.append_drivers import PostgresqlAppend, SqliteAppend
 from memory_log.appending import Append, append
 from memory_log.clock import Clock, utc_now
 from memory_log.database import Database, Durability
 from memory_log.errors import QueueFull
+from memory_log.fields import MAX_INTEGER
 from memory_log.group_commit import GroupCommit
 from memory_log.records import Bound, Experience, ExperienceState, NewExperience
+from memory_log.search import parse
 
 _ROOM_POLL_SECONDS = 0.05
 
@@ -123,6 +125,20 @@ class ExperienceLog:
         with self._database.reading() as tx:
             return experiences.mentioning(tx, lineage, words, limit)
 
+    def search(self, lineage: str, query: str, *, limit: int = 20, before_id: int = MAX_INTEGER) -> list[Experience]:
+        """The newest experiences whose text has all that is asked for, newest first.
+
+        Args:
+            query: words in any case, "quoted phrases", beginnings of words with a star: `mug "kitchen drawer" gara*`.
+            limit: at most so many; pass the last id as `before_id` for the next page.
+
+        Raises:
+            BadInput: there is no word in the query, or there are more than 32 terms.
+        """
+        terms = parse(query)
+        with self._database.reading() as tx:
+            return experiences.matching(tx, lineage, terms, before_id, limit)
+
     def knows_subject(self, lineage: str, subject: str) -> bool:
         """Whether a fact, a live target (near misses apart) or a text with all of the subject's words is about it."""
         with self._database.reading() as tx:
@@ -139,4 +155,24 @@ class ExperienceLog:
         A version that has learned it keeps what it learned; `learned_in` still names it.
         """
         with self._database.writing() as tx:
-            return forgetting.forget(tx, experience_id)
+            return forgetting.forget(tx, experience_id, self._clock())
+
+    def requeue(self, experience_ids: Sequence[int]) -> list[Experience]:
+        """Let experiences that were refused, died or are put off be pending at once, with no attempts counted.
+
+        Raises:
+            UnknownExperience: one of them does not exist; nothing was changed.
+            BadInput: one is learned, forgotten or in an update; nothing was changed.
+        """
+        with self._database.writing() as tx:
+            return requeueing.requeue(tx, experience_ids, self._clock())
+
+    def num_waiting(self, lineage: str, *, at_most: int) -> int:
+        """How many experiences an update could claim now, counted as far as `at_most`, however long the log is."""
+        with self._database.reading() as tx:
+            return claims.num_waiting(tx, lineage, at_most, self._clock())
+
+    def lineages(self) -> list[str]:
+        """The names of all lineages that have experiences or versions."""
+        with self._database.reading() as tx:
+            return experiences.lineages(tx)

@@ -51,6 +51,17 @@ def listed(
     return _records(connection, connection.execute(statement.order_by(experiences.c.id).limit(limit)).all())
 
 
+def lineages(connection: Connection) -> list[str]:
+    """The names of all lineages that have experiences or versions, by name."""
+    known = set(connection.execute(select(tables.lineages.c.name)).scalars())
+    # From one name to the next along the index: a log has many experiences and few lineages.
+    name = connection.execute(select(func.min(experiences.c.lineage))).scalar()
+    while name is not None:
+        known.add(name)
+        name = connection.execute(select(func.min(experiences.c.lineage)).where(experiences.c.lineage > name)).scalar()
+    return sorted(known)
+
+
 def count_by_state(connection: Connection, lineage: str) -> dict[ExperienceState, int]:
     """How many experiences of a lineage stand where; every state is named."""
     statement = (

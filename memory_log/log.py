@@ -5,11 +5,13 @@ Knows which module does what and when a transaction begins. Refuses to hold stat
 
 from collections.abc import Collection, Mapping, Sequence
 
-from memory_log import batches, pauses, probes, targets, versions
+from memory_log import batches, experiences, happenings, pauses, probes, targets, versions
 from memory_log.experience_log import ExperienceLog
 from memory_log.records import (
     Batch,
+    ClaimOrder,
     DeltaRef,
+    Happening,
     Membership,
     NewProbe,
     NewTarget,
@@ -72,7 +74,7 @@ class MemoryLog(ExperienceLog):
     def release_updater_lease(self, lease: UpdaterLease) -> None:
         """Give the lease back; what is still open under it waits again. Harmless when the lease is already over."""
         with self._database.writing() as tx:
-            batches.release(tx, lease)
+            batches.release(tx, lease, self._clock())
 
     def updater_lease(self, lineage: str) -> UpdaterLease | None:
         """The lease on record, for display; it may have expired."""
@@ -109,19 +111,26 @@ class MemoryLog(ExperienceLog):
         with self._database.reading() as tx:
             return batches.is_being_updated(tx, lineage, self._clock())
 
-    def open_batch(self, lease: UpdaterLease, *, limit: int) -> Batch:
-        """Claim the oldest pending experiences as one stored batch on top of the head.
+    def open_batch(self, lease: UpdaterLease, *, limit: int, order: ClaimOrder = "oldest") -> Batch:
+        """Claim pending experiences as one stored batch on top of the head.
+
+        Those that came when the queue was full wait like the others. One whose updates died is put off for a while.
+
+        Args:
+            limit: at most so many.
+            order: which come first: the oldest, those of the highest priority, or the most surprising; among equals,
+                and after those without a priority or a surprise, the oldest.
 
         Raises:
             NothingPending, LeaseLost.
         """
         with self._database.writing() as tx:
-            return batches.open_batch(tx, lease, limit, self._clock())
+            return batches.open_batch(tx, lease, limit, order, self._clock())
 
-    def preview_batch(self, lineage: str, *, limit: int) -> Batch:
+    def preview_batch(self, lineage: str, *, limit: int, order: ClaimOrder = "oldest") -> Batch:
         """The batch that `open_batch` would open now. Nothing is claimed or stored. Raises `NothingPending`."""
         with self._database.reading() as tx:
-            return batches.preview(tx, lineage, limit)
+            return batches.preview(tx, lineage, limit, order, self._clock())
 
     def open_batch_of(self, lease: UpdaterLease, experience_ids: Sequence[int]) -> Batch:
         """Claim exactly these pending experiences, to bisect a rejected batch."""
@@ -137,6 +146,23 @@ class MemoryLog(ExperienceLog):
         """Every batch that the experience was in, by id, with what became of it."""
         with self._database.reading() as tx:
             return batches.memberships(tx, experience_id)
+
+    def history(self, experience_id: int) -> list[Happening]:
+        """What happened to the experience, from its append to now. Raises `UnknownExperience`."""
+        with self._database.reading() as tx:
+            experience = experiences.by_ids(tx, [experience_id])[0]
+            return happenings.story(tx, experience, batches.memberships(tx, experience_id))
+
+    def versions_knowing(self, experience_id: int) -> list[int]:
+        """The admitted versions that have learned the experience, or go on from one that has, by number.
+
+        Forgetting an experience takes nothing from them: what is in the weights stays there.
+        """
+        with self._database.reading() as tx:
+            lineage = experiences.by_ids(tx, [experience_id])[0].lineage
+            found = batches.memberships(tx, experience_id)
+            learned_in = {one.version for one in found if one.state == "committed" and one.version is not None}
+            return sorted(happenings.knowing(tx, lineage, learned_in))
 
     def store_targets(self, lease: UpdaterLease, batch_id: int, new_targets: Sequence[NewTarget]) -> list[int]:
         """Put the batch's target sentences by; replay sees them once the batch's version is admitted. Their ids."""
@@ -171,7 +197,9 @@ class MemoryLog(ExperienceLog):
             HeadMoved: the candidate's parent is no longer the head.
         """
         with self._database.writing() as tx:
-            return versions.admit(tx, lease, version_number, metrics=metrics, superseded=superseded or {})
+            return versions.admit(
+                tx, lease, version_number, metrics=metrics, superseded=superseded or {}, now=self._clock()
+            )
 
     def reject(self, lease: UpdaterLease, version_number: int, reason: str) -> Version:
         """Refuse a candidate; its batch stays open for another try or for `reject_batch`."""
@@ -181,7 +209,7 @@ class MemoryLog(ExperienceLog):
     def reject_batch(self, lease: UpdaterLease, batch_id: int, *, reason: str, refuse_experiences: bool) -> None:
         """End a batch unlearned, with its candidates and targets; its experiences wait again or are refused."""
         with self._database.writing() as tx:
-            batches.reject(tx, lease, batch_id, reason, refuse_experiences)
+            batches.reject(tx, lease, batch_id, reason, refuse_experiences, self._clock())
 
     # Versions
 

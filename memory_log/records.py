@@ -196,6 +196,8 @@ class Membership(Record):
 
     batch_id: int
     opened_at: UtcTime
+    ended_at: UtcTime | None
+    """None while it is open, and for batches of before this was recorded."""
     num_experiences: int
     state: Literal["open", "committed", "rejected", "abandoned"]
     reason: str | None

@@ -6,10 +6,10 @@ A lineage's row is the lock: whoever moves its queue, its head or its targets ta
 from enum import StrEnum
 
 from sqlalchemy import (
-    DDL,
     Boolean,
     CheckConstraint,
     Column,
+    Connection,
     Float,
     ForeignKey,
     ForeignKeyConstraint,
@@ -287,7 +287,8 @@ probe_results = Table(
     PrimaryKeyConstraint("probe_id", "version"),
 )
 
-for _statement in SEARCH_SQLITE:
-    event.listen(experiences, "after_create", DDL(_statement).execute_if(dialect="sqlite"))
-for _statement in SEARCH_POSTGRESQL:
-    event.listen(experiences, "after_create", DDL(_statement).execute_if(dialect="postgresql"))
+
+@event.listens_for(experiences, "after_create")
+def _index_words(_table: Table, connection: Connection, **_: object) -> None:
+    for statement in SEARCH_SQLITE if connection.dialect.name == "sqlite" else SEARCH_POSTGRESQL:
+        connection.exec_driver_sql(statement)

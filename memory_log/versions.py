@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from memory_log import batches, tables, targets
+from memory_log import batches, happenings, tables, targets
 from memory_log.errors import BadInput, BaseModelChanged, HeadMoved, UnknownVersion
 from memory_log.records import DeltaRef, ExperienceState, UpdaterLease, Version, VersionState
 from memory_log.words import pieces
@@ -158,6 +158,7 @@ def admit(
     *,
     metrics: Mapping[str, float] | None,
     superseded: Mapping[int, int],
+    now: datetime,
 ) -> Version:
     """Make a candidate the head: its batch is learned and its targets can be replayed.
 
@@ -180,7 +181,7 @@ def admit(
         .where(versions.c.lineage == lease.lineage, versions.c.number == number)
         .values(state=VersionState.ADMITTED.value, metrics=candidate.metrics | dict(metrics or {}))
     )
-    batches.commit(connection, batch_id, number)
+    batches.commit(connection, batch_id, number, now)
     targets.admit_batch(connection, lease.lineage, batch_id, number)
     _check_superseders(connection, lease.lineage, superseded)
     targets.supersede(connection, lease.lineage, number, superseded)
@@ -226,7 +227,7 @@ def rollback(connection: Connection, lineage: str, number: int, now: datetime) -
     batches.check_free(connection, row, now)
     goal = find(connection, lineage, number)
     _check_state(goal, VersionState.ADMITTED, "served")
-    batches.expel(connection, row)
+    batches.expel(connection, row, now)
     before, after = ancestry(connection, lineage, row.head), ancestry(connection, lineage, number)
     for piece in pieces(sorted(before - after)):
         connection.execute(
@@ -241,8 +242,10 @@ def rollback(connection: Connection, lineage: str, number: int, now: datetime) -
         connection.execute(
             update(experiences)
             .where(experiences.c.id.in_(learned), experiences.c.state.in_(_LEARNABLE))
-            .values(state=ExperienceState.LEARNED.value, learned_in=version, reason=None)
+            .values(state=ExperienceState.LEARNED.value, learned_in=version, reason=None, not_before=None)
         )
+    if number != row.head:
+        happenings.note_rollback(connection, lineage, number, now)
     targets.follow_head(connection, lineage, after, sorted(before ^ after))
     connection.execute(update(lineages).where(lineages.c.name == lineage).values(head=number))
     return goal

@@ -1,7 +1,7 @@
 """Every test of this folder runs over SQLite and over a real PostgreSQL."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,11 +13,18 @@ __all__ = ["clock", "postgresql_server"]
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def log_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of an empty database of each kind."""
+def new_log_url(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], str]:
+    """Gives the URL of an empty database, another one each time, of each kind."""
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'home' / 'log.db'}"
-    return fresh_postgresql_schema(request.getfixturevalue("postgresql_server"), f"log_{uuid.uuid4().hex}")
+        return lambda: f"sqlite:///{tmp_path / uuid.uuid4().hex / 'log.db'}"
+    server: str = request.getfixturevalue("postgresql_server")
+    return lambda: fresh_postgresql_schema(server, f"log_{uuid.uuid4().hex}")
+
+
+@pytest.fixture
+def log_url(new_log_url: Callable[[], str]) -> str:
+    """The URL of an empty database of each kind."""
+    return new_log_url()
 
 
 @pytest.fixture

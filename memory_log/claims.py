@@ -1,0 +1,119 @@
+"""Which experiences the next update takes, inside a transaction: order, back-off, and what spills back in.
+
+Knows states and orders. Refuses to know leases and batches.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, get_args
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, func, or_, select, union_all, update
+
+from memory_log.errors import BadInput, NothingPending
+from memory_log.records import ClaimOrder, ExperienceState
+from memory_log.tables import experiences
+
+# An experience whose updates keep dying is first tried alone, so that its neighbours are cleared.
+ALONE_AFTER_ATTEMPTS = 2
+
+# After its second death it waits a second, then twice as long after each.
+FIRST_BACKOFF_SECONDS = 1.0
+MOST_BACKOFF_SECONDS = 300.0
+
+PENDING, SPILLED = ExperienceState.PENDING.value, ExperienceState.SPILLED.value
+
+
+def backoff_seconds(attempts: int) -> float:
+    """How long an experience waits after so many updates have died while holding it."""
+    if attempts < ALONE_AFTER_ATTEMPTS:
+        return 0.0
+    return min(FIRST_BACKOFF_SECONDS * 2.0 ** (attempts - ALONE_AFTER_ATTEMPTS), MOST_BACKOFF_SECONDS)
+
+
+def next_ids(connection: Connection, lineage: str, limit: int, order: ClaimOrder, now: datetime) -> list[int]:
+    """The ids that an update would claim now, in the order of the claim.
+
+    An experience that has died with two updates stands alone, so that its neighbours are not held back by it.
+
+    Raises:
+        NothingPending: there are none, or all are put off; it says until when.
+        BadInput: no such order, or no room for one.
+    """
+    if limit < 1:
+        raise BadInput(f"got limit={limit}; a batch needs at least one experience")
+    if order not in get_args(ClaimOrder):
+        raise BadInput(f"got the order {order!r}; choose one of: {', '.join(get_args(ClaimOrder))}")
+    rows = _in_order(connection, lineage, limit, order, now)
+    if not rows:
+        raise _nothing(connection, lineage)
+    ids = [row.id for row in rows]
+    suspects = [index for index, row in enumerate(rows) if row.attempts >= ALONE_AFTER_ATTEMPTS]
+    return ids[: max(suspects[0], 1)] if suspects else ids
+
+
+def _in_order(
+    connection: Connection, lineage: str, limit: int, order: ClaimOrder, now: datetime
+) -> Sequence[Row[Any]]:
+    if order == "oldest":
+        return _oldest(connection, lineage, limit, now)
+    # Few experiences have a priority or a surprise, and only those are in its index; all others follow, oldest first.
+    rank = experiences.c.priority if order == "priority" else experiences.c.surprise
+    is_ranked = experiences.c.priority > 0 if order == "priority" else experiences.c.surprise.is_not(None)
+    ranked = _ready(lineage, PENDING, now).where(is_ranked).order_by(rank.desc(), experiences.c.id)
+    first = connection.execute(ranked.limit(limit)).all()
+    if len(first) == limit:
+        return first
+    return [*first, *_oldest(connection, lineage, limit - len(first), now, ~is_ranked)]
+
+
+def _oldest(
+    connection: Connection, lineage: str, limit: int, now: datetime, *only: ColumnElement[bool]
+) -> Sequence[Row[Any]]:
+    # Each half is a walk along an index. Those that spilled wait like the others, and are often older.
+    halves = [
+        select(
+            _ready(lineage, state, now).where(*only).order_by(experiences.c.id).limit(limit).subquery()
+        )
+        for state in (PENDING, SPILLED)
+    ]
+    both = union_all(*halves).subquery()
+    return connection.execute(select(both).order_by(both.c.id).limit(limit)).all()
+
+
+def _ready(lineage: str, state: str, now: datetime) -> Select[*tuple[Any, ...]]:
+    return select(experiences.c.id, experiences.c.attempts).where(
+        experiences.c.lineage == lineage,
+        experiences.c.state == state,
+        or_(experiences.c.not_before.is_(None), experiences.c.not_before <= now),
+    )
+
+
+def _nothing(connection: Connection, lineage: str) -> NothingPending:
+    put_off, due = connection.execute(
+        select(func.count(), func.min(experiences.c.not_before)).where(
+            experiences.c.lineage == lineage, experiences.c.state == PENDING
+        )
+    ).one()
+    if not put_off:
+        return NothingPending(f"no experience of lineage {lineage!r} waits to be learned; append some first")
+    return NothingPending(
+        f"all {put_off} pending experiences of lineage {lineage!r} are put off, because updates died while holding "
+        f"them; the next one is due at {due:%Y-%m-%d %H:%M:%S} UTC"
+    )
+
+
+def let_in(connection: Connection, lineage: str, count: int) -> int:
+    """Make the oldest spilled experiences pending, as many as there is room for. How many there were."""
+    oldest = (
+        select(experiences.c.id)
+        .where(experiences.c.lineage == lineage, experiences.c.state == SPILLED)
+        .order_by(experiences.c.id)
+        .limit(count)
+    )
+    found = connection.execute(update(experiences).where(experiences.c.id.in_(oldest)).values(state=PENDING))
+    return found.rowcount
+
+
+def num_waiting(connection: Connection, lineage: str, at_most: int, now: datetime) -> int:
+    """How many could be claimed now, counted as far as `at_most`."""
+    return len(_oldest(connection, lineage, at_most, now))
