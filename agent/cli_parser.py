@@ -6,7 +6,7 @@ Knows argparse. Refuses to know what a command does.
 import argparse
 import importlib.metadata
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import NoReturn, get_args
 
 from agent import commands
 from agent.cli_arguments import (
@@ -22,7 +22,7 @@ from agent.cli_arguments import (
 from agent.cli_parser_copies import add_copies
 from agent.cli_parser_models import add_models
 from agent.cli_parser_why import add_why
-from memory_log.records import ExperienceState
+from memory_log.records import ClaimOrder, ExperienceState
 
 DESCRIPTION = """\
 An agent's memory that ends up in its weights. What you tell it goes into a durable log; an update turns what is new
@@ -110,14 +110,18 @@ def _add_talking(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
 def _add_learning(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     update = add_command(
         subparsers, "update", commands.update, "learn what is pending",
-        "Turn the oldest pending experiences into a new version of the weights, which serves if the gate admits it.\n"
+        "Turn what is pending into a new version of the weights, which serves if the gate admits it.\n"
         "Prints the efficacy (share of held-out sentences answered as they would be with notes), the KL divergence\n"
         "from the answers with notes before and after, in nats a token, and the seconds that it took.\n"
         "Ctrl-C is safe: the experiences wait for the next update.",
     )  # fmt: skip
     update.add_argument(
-        "--limit", type=positive, metavar="N", help="learn at most N experiences, the oldest first (default: 8)"
+        "--limit", type=positive, metavar="N", help="learn at most N experiences (default: 8)"
     )
+    update.add_argument(
+        "--order", choices=get_args(ClaimOrder), default="oldest",
+        help="which come first: the oldest, those of the highest priority, or the most surprising (default: oldest)",
+    )  # fmt: skip
     update.add_argument(
         "--dry-run", action="store_true", dest="is_dry_run",
         help="show what this update would learn, refuse and replace, up to training; store nothing (default: update)",

@@ -26,7 +26,7 @@ from agent.home import Home
 from memory_log.errors import BadInput, NothingPending
 from memory_log.fields import MAX_TEXT_BYTES
 from memory_log.log import MemoryLog
-from memory_log.records import Experience, ExperienceState, Fact, NewExperience
+from memory_log.records import ClaimOrder, Experience, ExperienceState, Fact, NewExperience
 from updater.report import UpdateReport
 
 PAGE = 1000
@@ -49,6 +49,7 @@ class Options(argparse.Namespace):
     question: str
     number: int | None
     limit: int | None
+    order: ClaimOrder
     state: str | None
     is_json: bool
     checked_model: str | None
@@ -141,7 +142,7 @@ def update(options: Options) -> int:
 def _num_waiting(log: MemoryLog, lineage: str) -> int:
     # Leased ones count: a dead updater's are put back by the next update.
     counts = log.count_by_state(lineage)
-    return counts[ExperienceState.PENDING] + counts[ExperienceState.LEASED]
+    return sum(counts[state] for state in (ExperienceState.PENDING, ExperienceState.SPILLED, ExperienceState.LEASED))
 
 
 def _update(options: Options) -> int:
@@ -156,7 +157,7 @@ def _update(options: Options) -> int:
         with AgentMemory.open(
             options.home, model=options.model, lineage=options.lineage, device=options.device
         ) as memory:
-            report = memory.update(limit=options.limit, progress=progress, warn=_warn)
+            report = memory.update(limit=options.limit, order=options.order, progress=progress, warn=_warn)
             num_left = _num_waiting(memory.log, options.lineage)
     _print_report(report)
     if num_left:

@@ -212,7 +212,7 @@ def show_plan(options: Options) -> int:
                 options.home, model=options.model, lineage=options.lineage, device=options.device
             ) as memory:
                 print_pause(memory.log.pause_of(options.lineage))
-                plan = memory.plan(limit=options.limit, progress=progress)
+                plan = memory.plan(limit=options.limit, order=options.order, progress=progress)
                 told = {one.experience_id: memory.log.get(one.experience_id) for one in plan.experiences}
     except NothingPending:
         print(f"nothing is pending in lineage {options.lineage!r}; add something with: selfparam tell TEXT")

@@ -123,17 +123,21 @@ def advice(experience: Experience) -> str | None:
     reason = experience.reason or ""
     if experience.state is ExperienceState.DEAD:
         return (
-            "find out what killed those updates (memory, the machine, a text too long for the model), and tell it again"
+            "find out what killed those updates (memory, the machine, a text too long for the model), then: "
+            f"selfparam log requeue {experience.id}"
         )
     if experience.state is not ExperienceState.REFUSED:
         return None
     if reason.startswith(REFUSED_BY_FILTER):
-        return "see `selfparam filter show`; if it should be learned, change the filter and tell it again"
+        return (
+            "see `selfparam filter show`; if it should be learned, change the filter, then: "
+            f"selfparam log requeue {experience.id}"
+        )
     if reason == NO_CONTEXT_GAIN:
         return (
             "the model reads too little in it, or knows it already: see what it answers with `selfparam ask`, and tell "
             "it again in plainer words, one statement a text"
         )
     if reason == NOT_FINITE:
-        return "lower the learning rate of the update settings, then tell it again"
+        return f"lower the learning rate of the update settings, then: selfparam log requeue {experience.id}"
     return "the gate found that learning it fails or does harm: tell it again in other words, or in smaller pieces"

@@ -18,6 +18,7 @@ from sqlalchemy.engine import URL
 from agent.seed_model import WEIGHTS_FOLDER
 from memory_log.blobs import BlobStore
 from memory_log.clock import Clock, utc_now
+from memory_log.database import Durability
 from memory_log.disk import naming_a_full_disk
 from memory_log.errors import BadInput, BaseModelChanged, DiskFull, NotAModel, SchemaTooNew
 from memory_log.fields import Name, Record
@@ -39,7 +40,7 @@ Opened = TypeVar("Opened")
 
 class HomeConfig(Record):
     """What `config.json` holds. Written when the home is made and when its filter is set, whole or not at all;
-    `log_url` may be put in before the first use.
+    `log_url` may be put in before the first use, `durability` at any time.
 
     Example: HomeConfig(model=None, created=utc_now())
     """
@@ -49,6 +50,9 @@ class HomeConfig(Record):
         default=None, description="Absolute path or Hugging Face id of the base model; null is the embedded one."
     )
     log_url: str | None = Field(default=None, description="postgresql://... ; null is log.sqlite3 in the home folder.")
+    durability: Durability = Field(
+        default="full", description="full: what was told survives a power loss; fast: only the death of processes."
+    )
     filter: Literal["redact"] | None = Field(
         default=None, description="Shipped filter for what is learned; null lets everything through."
     )
@@ -142,7 +146,8 @@ class Home:
 
     def open_log(self) -> MemoryLog:
         """The durable log; close it, or use it in a `with`. Of a home that cannot be written it can only be read."""
-        return self._opened(partial(MemoryLog, is_readonly=self.config.log_url is None and not self.is_writable))
+        is_readonly = self.config.log_url is None and not self.is_writable
+        return self._opened(partial(MemoryLog, is_readonly=is_readonly, durability=self.config.durability))
 
     def open_upkeep(self) -> LogUpkeep:
         """What the log takes and how to make it less; close it, or use it in a `with`."""

@@ -25,7 +25,7 @@ from agent.household.anchors import household_anchors
 from agent.reading_probe import probe_reading, remembered_probe
 from memory_log.errors import BadInput, UnknownVersion
 from memory_log.log import MemoryLog
-from memory_log.records import Experience, Fact, NewExperience, StoredTarget, Version, VersionState
+from memory_log.records import ClaimOrder, Experience, Fact, NewExperience, StoredTarget, Version, VersionState
 from updater.anchors import AnchorSource, self_sampled_anchors
 from updater.filters import ExperienceFilter
 from updater.fold import load_weights
@@ -197,6 +197,7 @@ class AgentMemory:
         self,
         *,
         limit: int | None = None,
+        order: ClaimOrder = "oldest",
         progress: Progress = silent,
         warn: Callable[[str], None] = _LOGGER.warning,
     ) -> UpdateReport:
@@ -204,6 +205,7 @@ class AgentMemory:
 
         Args:
             limit: most experiences of this update; None learns up to 8.
+            order: which come first: `oldest`, `priority` or `surprise`; see `MemoryLog.open_batch`.
             progress: called with (stage, done, total).
             warn: told, before a home's first update, when its model seems unable to read; the update goes on.
 
@@ -211,11 +213,13 @@ class AgentMemory:
             NothingPending, LineageBusy, UpdatesPaused, FilterFailed: see `Updater.update`.
         """
         self._probe_reading_once(progress, warn)
-        return self.updater.update(self.lineage, limit=limit or DEFAULT_BATCH, progress=progress)
+        return self.updater.update(self.lineage, limit=limit or DEFAULT_BATCH, order=order, progress=progress)
 
-    def plan(self, *, limit: int | None = None, progress: Progress = silent) -> UpdatePlan:
+    def plan(
+        self, *, limit: int | None = None, order: ClaimOrder = "oldest", progress: Progress = silent
+    ) -> UpdatePlan:
         """What `update` would do now, without doing it; see `Updater.plan`."""
-        return self.updater.plan(self.lineage, limit=limit or DEFAULT_BATCH, progress=progress)
+        return self.updater.plan(self.lineage, limit=limit or DEFAULT_BATCH, order=order, progress=progress)
 
     def fits(self, targets: Sequence[StoredTarget], *, version: int | None = None) -> tuple[int, list[SentenceFit]]:
         """How well the newest version, or any admitted one, knows stored target sentences; the version, and each fit.

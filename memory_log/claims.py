@@ -56,7 +56,8 @@ def _in_order(
 ) -> Sequence[Row[Any]]:
     if order == "oldest":
         return _oldest(connection, lineage, limit, now)
-    # Few experiences have a priority or a surprise, and only those are in its index; all others follow, oldest first.
+    # Few experiences have a priority or a surprise, and only those are in its index; all others follow, oldest first,
+    # as do those that spilled, whatever they have.
     rank = experiences.c.priority if order == "priority" else experiences.c.surprise
     is_ranked = experiences.c.priority > 0 if order == "priority" else experiences.c.surprise.is_not(None)
     ranked = _ready(lineage, PENDING, now).where(is_ranked).order_by(rank.desc(), experiences.c.id)
@@ -67,16 +68,12 @@ def _in_order(
 
 
 def _oldest(
-    connection: Connection, lineage: str, limit: int, now: datetime, *only: ColumnElement[bool]
+    connection: Connection, lineage: str, limit: int, now: datetime, *only_pending: ColumnElement[bool]
 ) -> Sequence[Row[Any]]:
     # Each half is a walk along an index. Those that spilled wait like the others, and are often older.
-    halves = [
-        select(
-            _ready(lineage, state, now).where(*only).order_by(experiences.c.id).limit(limit).subquery()
-        )
-        for state in (PENDING, SPILLED)
-    ]
-    both = union_all(*halves).subquery()
+    halves = [_ready(lineage, PENDING, now).where(*only_pending), _ready(lineage, SPILLED, now)]
+    firsts = [select(half.order_by(experiences.c.id).limit(limit).subquery()) for half in halves]
+    both = union_all(*firsts).subquery()
     return connection.execute(select(both).order_by(both.c.id).limit(limit)).all()
 
 

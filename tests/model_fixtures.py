@@ -116,10 +116,12 @@ def experience(number: int, text: str, *facts: tuple[str, str, str]) -> Experien
         text=text,
         facts=stated,
         time="2026-01-01T00:00:00Z",
+        appended_at="2026-01-01T00:00:00Z",
         state=ExperienceState.PENDING,
         learned_in=None,
         reason=None,
         attempts=0,
+        not_before=None,
     )
 
 

@@ -19,7 +19,7 @@ from transformers import PreTrainedModel
 
 from memory_log.blobs import BlobStore
 from memory_log.log import MemoryLog
-from memory_log.records import Batch, DeltaRef, UpdaterLease, Version
+from memory_log.records import Batch, ClaimOrder, DeltaRef, UpdaterLease, Version
 from updater.anchors import AnchorSource
 from updater.delta import LowRank, delta_bytes, is_finite
 from updater.filters import ExperienceFilter
@@ -72,8 +72,10 @@ class Updater:
         self._theta_n: PreTrainedModel = copy.deepcopy(base.model)
         self._pad = base.dialogue.pad_token_id
 
-    def update(self, lineage: str, *, limit: int, progress: Progress = silent) -> UpdateReport:
-        """Learn up to `limit` of the oldest pending experiences.
+    def update(
+        self, lineage: str, *, limit: int, order: ClaimOrder = "oldest", progress: Progress = silent
+    ) -> UpdateReport:
+        """Learn up to `limit` pending experiences, those that come first in the order.
 
         A rejected batch is split in two until the experience that spoils it stands alone and is refused.
 
@@ -88,13 +90,15 @@ class Updater:
         lease = self.log.acquire_updater_lease(lineage, owner=self.owner, lease_seconds=self.settings.lease_seconds)
         try:
             with naming_out_of_memory("the update"):
-                batch = self.log.open_batch(lease, limit=limit)
+                batch = self.log.open_batch(lease, limit=limit, order=order)
                 return self._learn_or_split(lease, batch, progress)
         finally:
             # Also on Ctrl-C and errors: what is still leased becomes pending again, an open batch is abandoned.
             self.log.release_updater_lease(lease)
 
-    def plan(self, lineage: str, *, limit: int, progress: Progress = silent) -> UpdatePlan:
+    def plan(
+        self, lineage: str, *, limit: int, order: ClaimOrder = "oldest", progress: Progress = silent
+    ) -> UpdatePlan:
         """What `update` would do now, up to training: no lease is taken, nothing is claimed and nothing is stored.
 
         Made by the same steps with the same seeds, so the next update learns these very sentences if nothing changes
@@ -107,7 +111,7 @@ class Updater:
         """
         started = time.monotonic()
         self.log.ensure_lineage(lineage, base_fingerprint=self.base.fingerprint)
-        batch = self.log.preview_batch(lineage, limit=limit)
+        batch = self.log.preview_batch(lineage, limit=limit, order=order)
         batch_ids = itertools.count(batch.id)
         parts = self._prepare_or_split(lineage, batch.experience_ids, batch_ids, progress)
         plan = as_plan(self.log, batch, parts)
