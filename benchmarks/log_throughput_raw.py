@@ -72,7 +72,7 @@ class RawSqlite:
                     version,
                 )
             with self._transaction() as connection:
-                self._admit(connection, version[1], batch)
+                self._admit(connection, version[1], batch, now)
             num_experiences += len(ids)
         return Learned(num_experiences, time.perf_counter() - began, tuple(claims))
 
@@ -88,7 +88,7 @@ class RawSqlite:
         connection.executemany("UPDATE experiences SET state = 'leased', batch_id = ? WHERE id = ?", pairs)
         return head, batch, ids
 
-    def _admit(self, connection: sqlite3.Connection, number: int, batch: int) -> None:
+    def _admit(self, connection: sqlite3.Connection, number: int, batch: int, now: str) -> None:
         connection.execute(
             "UPDATE versions SET state = 'admitted' WHERE lineage = ? AND number = ?", (LINEAGE, number)
         )
@@ -96,7 +96,7 @@ class RawSqlite:
             "UPDATE experiences SET state = 'learned', learned_in = ?, batch_id = NULL WHERE batch_id = ?",
             (number, batch),
         )
-        connection.execute("UPDATE batches SET state = 'committed' WHERE id = ?", (batch,))
+        connection.execute("UPDATE batches SET state = 'committed', ended_at = ? WHERE id = ?", (now, batch))
         connection.execute("UPDATE lineages SET head = ? WHERE name = ?", (number, LINEAGE))
 
     @contextmanager
@@ -154,7 +154,7 @@ class RawPostgresql:
                 ).fetchone()
                 assert row is not None
                 with connection.transaction():
-                    self._admit(connection, row[0], batch)
+                    self._admit(connection, row[0], batch, now)
                 num_experiences += num_claimed
         return Learned(num_experiences, time.perf_counter() - began, tuple(claims))
 
@@ -176,7 +176,7 @@ class RawPostgresql:
         ).fetchall()
         return head, found[0], len(claimed)
 
-    def _admit(self, connection: psycopg.Connection[Any], number: int, batch: int) -> None:
+    def _admit(self, connection: psycopg.Connection[Any], number: int, batch: int, now: datetime) -> None:
         with connection.pipeline():
             connection.execute(
                 "UPDATE versions SET state = 'admitted' WHERE lineage = %s AND number = %s", (LINEAGE, number)
@@ -185,7 +185,7 @@ class RawPostgresql:
                 "UPDATE experiences SET state = 'learned', learned_in = %s, batch_id = NULL WHERE batch_id = %s",
                 (number, batch),
             )
-            connection.execute("UPDATE batches SET state = 'committed' WHERE id = %s", (batch,))
+            connection.execute("UPDATE batches SET state = 'committed', ended_at = %s WHERE id = %s", (now, batch))
             connection.execute("UPDATE lineages SET head = %s WHERE name = %s", (number, LINEAGE))
 
     @contextmanager
