@@ -59,17 +59,24 @@ def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
-def run(plan: Plan, folder: Path) -> dict[str, Samples]:
-    """Everything that was measured, by engine, with a line a step meanwhile."""
+def run(plan: Plan, disk: Path | None = None) -> dict[str, Samples]:
+    """Everything that was measured, by engine, with a line a step meanwhile.
+
+    Args:
+        plan: how much and how often.
+        disk: a folder on the disk to measure (default: that of temporary files).
+    """
     began = time.monotonic()
 
     def say(line: str) -> None:
         print(f"{time.monotonic() - began:6.0f} s  {line}", flush=True)
 
-    samples = {"sqlite": measure(SqliteFiles(folder), plan, folder, say)}
-    with postgresql_server(folder) as url:
-        samples["postgresql"] = measure(PostgresqlDatabases(url), plan, folder, say)
-    return samples
+    with (
+        tempfile.TemporaryDirectory(prefix="selfparam-throughput-", dir=disk) as folder,
+        postgresql_server(disk) as url,
+    ):
+        places = (SqliteFiles(Path(folder)), PostgresqlDatabases(url))
+        return {place.engine: measure(place, plan, Path(folder), say) for place in places}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -80,8 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results file")
     options = parser.parse_args(arguments)
     plan = QUICK if options.quick else FULL
-    with tempfile.TemporaryDirectory(prefix="selfparam-throughput-", dir=options.folder) as folder:
-        metrics = metrics_of(run(plan, Path(folder)))
+    metrics = metrics_of(run(plan, options.folder))
     for name, metric in metrics.items():
         verdict = "" if metric.met is None else f"   {metric.target}: {'met' if metric.met else 'MISSED'}"
         print(f"{name:60} {metric.mean:10.2f}  [{metric.low:.2f}, {metric.high:.2f}] {metric.unit}{verdict}")

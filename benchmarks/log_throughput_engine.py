@@ -37,6 +37,8 @@ class Plan(NamedTuple):
     num_peer_claims: int
     """As many times 64 experiences does a peer hand out in each round; peers are slower."""
     num_draws: int
+    num_processes: int = 4
+    """Whole processes that append singly at the end, for information."""
 
     @property
     def num_waiting(self) -> int:
@@ -73,7 +75,7 @@ class Samples:
         self.rates: dict[Key, list[float]] = defaultdict(list)
         self.times: dict[Key, list[float]] = defaultdict(list)
         self.process_rates: dict[str, float] = {}
-        """Of single appends by 4 processes, ours and the raw driver's, measured once."""
+        """Of single appends by whole processes, ours and the raw driver's, measured once."""
         self.overhead = Overhead(0.0, 0.0)
 
     def ratios(self, other: str, kind: str) -> dict[str, list[float]]:
@@ -98,7 +100,7 @@ class Samples:
         for key, seconds in self.times.items():
             yield f"{key.contestant}_{key.work}_{key.num_stored}", [1000 * value for value in seconds], "milliseconds"
         for name, rate in self.process_rates.items():
-            yield f"{name}_single_4_processes_{self.plan.num_small}", [rate], "experiences/second"
+            yield f"{name}_single_{self.plan.num_processes}_processes_{self.plan.num_small}", [rate], "experiences/second"
         for work in ("claim_p50", "replay_p50"):
             yield f"{work}_growth", self.growth(work), "ratio"
         yield "overhead_bytes_waiting", [self.overhead.waiting], "bytes"
@@ -123,7 +125,7 @@ def measure(place: Place, plan: Plan, folder: Path, say: Say) -> Samples:
             say(f"{place.engine}: round {turn + 1} of {plan.num_rounds} is done")
     for name, kind in (("ours", "ours"), ("raw", f"raw_{place.engine}")):
         url = place.url(f"small_{name}")
-        rate = process_rate(kind, url, num_processes=4, num_calls=plan.num_singles, seed=FIRST_SEED - 1)
+        rate = process_rate(kind, url, num_processes=plan.num_processes, num_calls=plan.num_singles, seed=FIRST_SEED - 1)
         samples.process_rates[name] = rate
     _draw(place, plan, samples)
     say(f"{place.engine}: replay is drawn")
