@@ -100,7 +100,8 @@ class Samples:
         for key, seconds in self.times.items():
             yield f"{key.contestant}_{key.work}_{key.num_stored}", [1000 * value for value in seconds], "milliseconds"
         for name, rate in self.process_rates.items():
-            yield f"{name}_single_{self.plan.num_processes}_processes_{self.plan.num_small}", [rate], "experiences/second"
+            work = f"single_{self.plan.num_processes}_processes_{self.plan.num_small}"
+            yield f"{name}_{work}", [rate], "experiences/second"
         for work in ("claim_p50", "replay_p50"):
             yield f"{work}_growth", self.growth(work), "ratio"
         yield "overhead_bytes_waiting", [self.overhead.waiting], "bytes"
@@ -125,8 +126,9 @@ def measure(place: Place, plan: Plan, folder: Path, say: Say) -> Samples:
             say(f"{place.engine}: round {turn + 1} of {plan.num_rounds} is done")
     for name, kind in (("ours", "ours"), ("raw", f"raw_{place.engine}")):
         url = place.url(f"small_{name}")
-        rate = process_rate(kind, url, num_processes=plan.num_processes, num_calls=plan.num_singles, seed=FIRST_SEED - 1)
-        samples.process_rates[name] = rate
+        samples.process_rates[name] = process_rate(
+            kind, url, num_processes=plan.num_processes, num_calls=plan.num_singles, seed=FIRST_SEED - 1
+        )
     _draw(place, plan, samples)
     say(f"{place.engine}: replay is drawn")
     return samples
