@@ -4,8 +4,11 @@ Knows argparse. Refuses to know any single command.
 """
 
 import argparse
+import json
+import math
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from agent.commands import Options
 
@@ -38,7 +41,7 @@ def add_global_options(group: "argparse._ArgumentGroup", *, is_default: bool) ->
         help="any Hugging Face causal LM; a new home remembers it (default: the home's, else the embedded one)",
     )  # fmt: skip
     group.add_argument(
-        "--lineage", type=lineage_name, default=default("default"), metavar="NAME",
+        "--lineage", type=lineage_name, action=_StoreLineage, default=default("default"), metavar="NAME",
         help="whose memory (default: default)",
     )  # fmt: skip
     group.add_argument(
@@ -46,6 +49,15 @@ def add_global_options(group: "argparse._ArgumentGroup", *, is_default: bool) ->
         help="auto, cpu, cuda or cuda:N; auto is a GPU where there is one (default: auto)",
     )  # fmt: skip
     group.add_argument("--debug", action="store_true", default=default(False), help="show tracebacks")
+
+
+class _StoreLineage(argparse.Action):
+    """Remembers that a lineage was named, for those who do without."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, value: object, *_: object
+    ) -> None:
+        namespace.lineage, namespace.is_lineage_given = value, True
 
 
 def add_json(parser: argparse.ArgumentParser, explanation: str) -> None:
@@ -104,3 +116,37 @@ def positive(text: str) -> int:
     if number == 0:
         raise argparse.ArgumentTypeError("got 0, needs at least 1")
     return number
+
+
+def figure(text: str) -> float:
+    """A finite number."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"got {text!r}, needs a number such as 0.5")
+    return number
+
+
+def instant(text: str) -> datetime:
+    """A date, or a date and time; UTC unless it says."""
+    try:
+        time = datetime.fromisoformat(text)
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise argparse.ArgumentTypeError(
+            f"got {text!r}, needs a time such as 2026-03-01 or 2026-03-01T18:30+01:00"
+        ) from None
+
+
+def name_and_value(text: str) -> tuple[str, str | int | float | bool]:
+    """`NAME=VALUE`, where a number, true or false in JSON's spelling is that, and anything else is text."""
+    name, equals, value = utf8(text).partition("=")
+    if not equals or not name:
+        raise argparse.ArgumentTypeError(f"got {text!r}, needs NAME=VALUE")
+    try:
+        parsed = json.loads(value)
+    except ValueError:
+        return name, value
+    return name, parsed if isinstance(parsed, str | int | float | bool) else value

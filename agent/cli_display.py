@@ -23,6 +23,7 @@ VERSION_FIGURES = {
     "kl_before_nats": "KL before",
     "kl_nats": "KL after",
 }
+UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 VERSION_HEADINGS = ("", "version", "state", "parent", *VERSION_FIGURES.values(), "made (UTC)", "")
 
 
@@ -36,6 +37,14 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def size(num_bytes: int) -> str:
+    """A number of bytes as people read it: `512 B`, `1.5 KiB`."""
+    figure, unit = float(num_bytes), 0
+    while figure >= 1024 and unit < len(UNITS) - 1:
+        figure, unit = figure / 1024, unit + 1
+    return f"{num_bytes} B" if unit == 0 else f"{figure:.1f} {UNITS[unit]}"
+
+
 def print_answer(text: str, version: int) -> None:
     """One answer with the version that gave it."""
     if sys.stdout.isatty():
@@ -45,12 +54,21 @@ def print_answer(text: str, version: int) -> None:
         print(f"{printable(text)}   (version {version})")
 
 
-def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table on a terminal; elsewhere the rows alone, in columns two blanks apart, nothing cut off."""
+def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, marked: str | None = None) -> None:
+    """A table on a terminal; elsewhere the rows alone, in columns two blanks apart, nothing cut off.
+
+    Args:
+        headings: of the columns.
+        rows: the cells.
+        marked: a regular expression; on a terminal, what fits it in the last column stands out.
+    """
     if sys.stdout.isatty():
         table = Table(*headings, box=None, pad_edge=False, header_style="bold")
         for row in rows:
-            table.add_row(*(Text(cell, overflow="fold") for cell in row))
+            cells = [Text(cell, overflow="fold") for cell in row]
+            if marked is not None:
+                cells[-1].highlight_regex(marked, "bold reverse")
+            table.add_row(*cells)
         Console().print(table)
         return
     widths = [max((len(row[index]) for row in rows), default=0) for index in range(len(headings))]

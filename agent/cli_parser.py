@@ -20,9 +20,10 @@ from agent.cli_arguments import (
     whole,
 )
 from agent.cli_parser_copies import add_copies
+from agent.cli_parser_log import add_log
 from agent.cli_parser_models import add_models
 from agent.cli_parser_why import add_why
-from memory_log.records import ClaimOrder, ExperienceState
+from memory_log.records import ClaimOrder
 
 DESCRIPTION = """\
 An agent's memory that ends up in its weights. What you tell it goes into a durable log; an update turns what is new
@@ -71,6 +72,7 @@ def build_parser() -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_talking(subparsers)
     _add_learning(subparsers)
+    add_log(subparsers)
     _add_looking(subparsers)
     add_why(subparsers)
     add_copies(subparsers)
@@ -136,15 +138,6 @@ def _add_learning(subparsers: "argparse._SubParsersAction[argparse.ArgumentParse
 
 
 def _add_looking(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    log = add_command(
-        subparsers, "log", commands.log, "list experiences",
-        "List the newest experiences, the latest at the end, with their state and the version that has learned them.",
-    )  # fmt: skip
-    log.add_argument(
-        "--state", choices=[state.value for state in ExperienceState], help="only those in this state (default: all)"
-    )
-    log.add_argument("--limit", type=positive, default=20, metavar="N", help="at most N experiences (default: 20)")
-    add_json(log, "print one JSON object a line")
     versions = add_command(
         subparsers, "versions", commands.versions, "list versions",
         "List every version with its parent and its figures; * marks the one that serves.",

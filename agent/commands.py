@@ -1,22 +1,20 @@
 """What each command of `selfparam` does: one function each, from parsed options to an exit code.
 
-`tell`, `log`, `versions` and `rollback` need the log only. What needs a model is imported by the command that uses it.
+`tell`, `versions` and `rollback` need the log only. What needs a model is imported by the command that uses it.
 """
 
 import argparse
 import json
 import sys
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
 from agent.cli_display import (
-    LOG_HEADINGS,
     VERSION_HEADINGS,
     UpdateProgress,
     count,
-    experience_row,
     print_answer,
     print_pause,
     print_table,
@@ -26,10 +24,8 @@ from agent.home import Home
 from memory_log.errors import BadInput, NothingPending
 from memory_log.fields import MAX_TEXT_BYTES
 from memory_log.log import MemoryLog
-from memory_log.records import ClaimOrder, Experience, ExperienceState, Fact, NewExperience
+from memory_log.records import ClaimOrder, ExperienceState, Fact, NewExperience
 from updater.report import UpdateReport
-
-PAGE = 1000
 
 
 class Options(argparse.Namespace):
@@ -72,6 +68,23 @@ class Options(argparse.Namespace):
     keep_rejected_days: int
     targets_per_experience: int | None
     is_vacuum: bool
+
+    one_text: str
+    name_value: list[tuple[str, str | int | float | bool]]
+    words: list[str]
+    before: int | None
+    experience_ids: list[int]
+    is_all_dead: bool
+    is_all_refused: bool
+    is_sure: bool
+    session: str | None
+    since: datetime | None
+    until: datetime | None
+    after: int | None
+    is_all_lineages: bool
+    is_lineage_given: bool = False
+    is_forced: bool
+    on_error: Literal["stop", "skip"]
 
 
 def tell(options: Options) -> int:
@@ -185,31 +198,6 @@ def _print_report(report: UpdateReport) -> None:
         f"  seconds   {report.seconds:.1f} for {report.num_sentences} sentences and {report.num_near_misses} near "
         f"misses in {count(report.num_steps, 'step')}"
     )
-
-
-def log(options: Options) -> int:
-    """List the newest experiences, oldest of them first."""
-    state = None if options.state is None else ExperienceState(options.state)
-    with Home.open(options.home, model=options.model, create=False, to_write=False).open_log() as memory_log:
-        newest = _newest(memory_log, options.lineage, state, options.limit or PAGE)
-        print_pause(memory_log.pause_of(options.lineage))
-    if options.is_json:
-        for experience in newest:
-            print(experience.model_dump_json())
-    elif newest:
-        print_table(LOG_HEADINGS, [experience_row(experience) for experience in newest])
-    else:
-        print(f"no {f'{state.value} ' if state else ''}experiences in lineage {options.lineage!r}", file=sys.stderr)
-    return 0
-
-
-def _newest(log: MemoryLog, lineage: str, state: ExperienceState | None, limit: int) -> Sequence[Experience]:
-    newest: deque[Experience] = deque(maxlen=limit)
-    page = log.experiences(lineage, state=state, limit=PAGE)
-    while page:
-        newest.extend(page)
-        page = log.experiences(lineage, state=state, after_id=page[-1].id, limit=PAGE)
-    return newest
 
 
 def versions(options: Options) -> int:

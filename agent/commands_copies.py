@@ -6,15 +6,13 @@ All but `export` need no model.
 import sys
 from pathlib import Path
 
-from agent.cli_display import UpdateProgress, count, print_table
+from agent.cli_display import UpdateProgress, count, print_table, size
 from agent.commands import Options
 from agent.home import Home
 from agent.home_backup import restore_backup, write_backup
 from agent.home_disk import Cleaned, CleanPolicy, HomeUse, clean, home_use
 from agent.home_import import Imported, import_experiences, opened_source, refuse_weights
 from memory_log.files import check_is_new
-
-UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
 def export(options: Options) -> int:
@@ -160,11 +158,3 @@ def _print_cleaned(cleaned: Cleaned, policy: CleanPolicy) -> None:
         print("  the WAL stays until whoever reads the log has ended; run this again then")
     if not policy.is_dry_run:
         print(f"the home took {size(cleaned.bytes_before)}, now {size(cleaned.bytes_after)}")
-
-
-def size(num_bytes: int) -> str:
-    """A number of bytes as people read it: `512 B`, `1.5 KiB`."""
-    figure, unit = float(num_bytes), 0
-    while figure >= 1024 and unit < len(UNITS) - 1:
-        figure, unit = figure / 1024, unit + 1
-    return f"{num_bytes} B" if unit == 0 else f"{figure:.1f} {UNITS[unit]}"

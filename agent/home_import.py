@@ -1,23 +1,26 @@
 """Taking experiences over from another home, to be learned anew by this home's model.
 
-Knows what makes two experiences the same one. Refuses to take weights: they fit the base model that they were made
-with.
+Knows homes and back-ups; `memory_log.transfer` knows what makes two experiences the same one. Refuses to take weights:
+they fit the base model that they were made with.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
 from agent.home import Home
 from agent.home_backup import opened_backup
-from memory_log.errors import BadInput, BaseModelChanged, IdempotencyConflict
+from memory_log.errors import BadInput, BaseModelChanged
 from memory_log.fields import Record
+from memory_log.listing import Selection
 from memory_log.log import MemoryLog
 from memory_log.records import Experience, ExperienceState, NewExperience
+from memory_log.transfer import exported, held, key_of_exported
 
-PAGE: Final = 1000
+PAGE: Final = 500
 SET_ASIDE: Final = (ExperienceState.FORGOTTEN, ExperienceState.REFUSED, ExperienceState.DEAD)
 
 Progress = Callable[[str, int, int], None]
@@ -108,33 +111,28 @@ def import_experiences(source: Home, home: Home, *, name: str, lineage: str, pro
         BadInput: the source has no such lineage.
         IdempotencyConflict: a key names one thing here and another in the source; nothing is taken over.
     """
+    identity, own = source_of(source), source_of(home)
     with source.open_log() as theirs, home.open_log() as ours:
         _check_lineage(theirs, name, lineage)
-        here = list(_all(ours, lineage))
-        by_key = {one.key: one for one in here if one.key is not None}
-        by_id = {one.id: one for one in here} if _identity(source) == _identity(home) else {}
-        latest = max((one.time for one in here), default=None)
-        wanted = [one for one in _all(theirs, lineage) if one.state not in SET_ASIDE]
-        news = [(one, _as_new(one, _identity(source))) for one in wanted]
-        fresh = [
-            new
-            for one, new in news
-            if not _is_the_same(one, by_id.get(one.id)) and not _is_held(one, by_key.get(new.key or ""))
-        ]
-        for start in range(0, len(fresh), PAGE):
-            ours.append_many(fresh[start : start + PAGE])
-            progress("taking over experiences", min(start + PAGE, len(fresh)), len(fresh))
-        skipped = {state: theirs.count_by_state(lineage)[state] for state in SET_ASIDE}
+        latest, num_wanted, num_fresh, is_older = ours.latest_time(lineage), 0, 0, False
+        for page in _pages(theirs, lineage, identity):  # all of it, before anything is stored
+            fresh = _fresh(ours, page, own)
+            num_wanted, num_fresh = num_wanted + len(page), num_fresh + len(fresh)
+            is_older = is_older or any(latest and new.time and new.time < latest for new in fresh)
+        num_taken = 0
+        for page in _pages(theirs, lineage, identity):
+            num_taken += len(ours.append_many(_fresh(ours, page, own)))
+            progress("taking over experiences", num_taken, num_fresh)
+        counts = theirs.count_by_state(lineage)
     return Imported(
-        num_taken=len(fresh),
-        num_there_already=len(news) - len(fresh),
-        num_skipped=skipped,
-        is_older_than_known=latest is not None and any(new.time is not None and new.time < latest for new in fresh),
-    )
+        num_taken=num_taken, num_there_already=num_wanted - num_fresh,
+        num_skipped={state: counts[state] for state in SET_ASIDE}, is_older_than_known=is_older,
+    )  # fmt: skip
 
 
-def _identity(home: Home) -> str:
-    # The instant of creation, to the microsecond, goes with a home wherever it is moved, backed up and restored.
+def source_of(home: Home) -> str:
+    """What names the home's log in exports and keys: it goes with the home when that is moved, backed up, restored."""
+    # The instant of creation, to the microsecond.
     return hashlib.sha256(f"{home.config.created.isoformat()} {home.config.model}".encode()).hexdigest()[:16]
 
 
@@ -143,36 +141,18 @@ def _check_lineage(log: MemoryLog, name: str, lineage: str) -> None:
         raise BadInput(f"{name} has no experiences in lineage {lineage!r}; name another with --lineage")
 
 
-def _all(log: MemoryLog, lineage: str) -> Iterator[Experience]:
-    page = log.experiences(lineage, limit=PAGE)
-    while page:
-        yield from page
-        page = log.experiences(lineage, after_id=page[-1].id, limit=PAGE)
+def _pages(log: MemoryLog, lineage: str, source: str) -> Iterator[list[NewExperience]]:
+    wanted = (one for one in exported(log, [Selection(lineage=lineage)]) if one.state not in SET_ASIDE)
+    while page := list(islice(wanted, PAGE)):
+        yield [_as_new(one, source) for one in page]
 
 
 def _as_new(experience: Experience, source: str) -> NewExperience:
-    fields = {name: getattr(experience, name) for name in NewExperience.model_fields}
-    if experience.key is None:
-        # Two homes restored from one back-up go on with the same ids: the content tells their experiences apart.
-        content = hashlib.sha256(f"{experience.time.isoformat()} {experience.text}".encode()).hexdigest()[:8]
-        fields["key"] = f"import:{source}:{experience.id}:{content}"
-    return NewExperience(**fields)
+    new = NewExperience(**{name: getattr(experience, name) for name in NewExperience.model_fields})
+    if new.key is not None:
+        return new
+    return new.model_copy(update={"key": key_of_exported(source, experience.id, new)})
 
 
-def _is_the_same(experience: Experience, held: Experience | None) -> bool:
-    """Whether both are one experience of one home, told before the back-up that parted them."""
-    if held is None or held.time != experience.time:
-        return False
-    return held.state is ExperienceState.FORGOTTEN or held.text == experience.text
-
-
-def _is_held(experience: Experience, held: Experience | None) -> bool:
-    if held is None:
-        return False
-    is_same = (held.text, held.facts) == (experience.text, experience.facts)
-    if held.state is ExperienceState.FORGOTTEN or is_same:
-        return True
-    raise IdempotencyConflict(
-        f"key {held.key!r} names experience {held.id} here and experience {experience.id} in the source, with another "
-        "content; nothing was taken over: import into another home"
-    )
+def _fresh(log: MemoryLog, page: Sequence[NewExperience], own_source: str) -> list[NewExperience]:
+    return [new for new, stored in zip(page, held(log, page, own_source), strict=True) if stored is None]

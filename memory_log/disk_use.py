@@ -1,5 +1,7 @@
 """What a log takes on disk, inside a transaction. Knows tables by size, not by meaning, and which deltas are named."""
 
+import math
+
 from sqlalchemy import Connection, cast, func, select
 from sqlalchemy.dialects.postgresql import REGCLASS
 from sqlalchemy.exc import OperationalError
@@ -72,6 +74,14 @@ def log_use(connection: Connection) -> LogUse:
         num_experiences=connection.execute(select(func.count()).select_from(experiences)).scalar_one(),
         num_targets=held[0], target_payload_bytes=held[1] or 0, num_experiences_with_targets=held[2],
     )  # fmt: skip
+
+
+def log_bytes(connection: Connection) -> int:
+    """What the log takes on disk, without counting anything in it."""
+    if connection.dialect.name == "sqlite":
+        sizes = [connection.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in ("page_size", "page_count")]
+        return math.prod(sizes)
+    return sum(num_bytes or 0 for num_bytes in _postgresql_sizes(connection).values())
 
 
 def _num_rows(connection: Connection, table: str) -> int:

@@ -4,11 +4,12 @@ Knows which module does what and when a transaction begins. Refuses to know upda
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from types import TracebackType
 from typing import Self
 
-from memory_log import claims, experiences, forgetting, requeueing, targets
+from memory_log import claims, experiences, forgetting, listing, requeueing, targets
 from memory_log.append_drivers import PostgresqlAppend, SqliteAppend
 from memory_log.appending import Append, append
 from memory_log.clock import Clock, utc_now
@@ -16,6 +17,7 @@ from memory_log.database import Database, Durability
 from memory_log.errors import QueueFull
 from memory_log.fields import MAX_INTEGER
 from memory_log.group_commit import GroupCommit
+from memory_log.listing import Selection
 from memory_log.records import Bound, Experience, ExperienceState, NewExperience
 from memory_log.search import parse
 
@@ -112,8 +114,32 @@ class ExperienceLog:
         self, lineage: str, *, state: ExperienceState | None = None, after_id: int = 0, limit: int = 100
     ) -> list[Experience]:
         """A page of a lineage's experiences by id; pass the last id as `after_id` for the next page."""
+        return self.page(Selection(lineage=lineage, state=state), after_id=after_id, limit=limit)
+
+    def page(self, selection: Selection, *, after_id: int = 0, limit: int = 100) -> list[Experience]:
+        """A page of the selected experiences by id; pass the last id as `after_id` for the next page."""
         with self._database.reading() as tx:
-            return experiences.listed(tx, lineage, state, after_id, limit)
+            return listing.page(tx, selection, after_id, limit)
+
+    def newest(self, selection: Selection, *, before_id: int | None = None, limit: int = 100) -> list[Experience]:
+        """The last of the selected experiences, the newest first, whose ids are below `before_id`."""
+        with self._database.reading() as tx:
+            return listing.newest(tx, selection, before_id, limit)
+
+    def find(self, ids: Iterable[int]) -> dict[int, Experience]:
+        """Those of the experiences that are there, by id."""
+        with self._database.reading() as tx:
+            return experiences.find(tx, ids)
+
+    def with_keys(self, names: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Experience]:
+        """Those of the experiences that are there, by (lineage, key)."""
+        with self._database.reading() as tx:
+            return listing.with_keys(tx, names)
+
+    def latest_time(self, lineage: str) -> datetime | None:
+        """When the latest experience of the lineage was lived; None where there is none."""
+        with self._database.reading() as tx:
+            return listing.latest_time(tx, lineage)
 
     def count_by_state(self, lineage: str) -> dict[ExperienceState, int]:
         """How many experiences of the lineage are in each state, 0 included."""

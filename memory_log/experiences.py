@@ -1,7 +1,7 @@
 """Experiences inside a transaction: append, read, search, forget. Knows no versions and no leases."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, select, update
@@ -14,7 +14,8 @@ from memory_log.words import name_key, pieces
 
 experiences, facts = tables.experiences, tables.facts
 
-_COLUMNS = [experiences.c[name] for name in Experience.model_fields if name != "facts"]
+COLUMNS = [experiences.c[name] for name in Experience.model_fields if name != "facts"]
+
 
 def by_ids(connection: Connection, ids: Sequence[int]) -> list[Experience]:
     """The experiences with these ids, in the order asked.
@@ -22,33 +23,30 @@ def by_ids(connection: Connection, ids: Sequence[int]) -> list[Experience]:
     Raises:
         UnknownExperience: one of them does not exist.
     """
-    found: dict[int, Experience] = {}
-    for piece in pieces([number for number in ids if 0 < number <= MAX_INTEGER]):
-        rows = connection.execute(select(*_COLUMNS).where(experiences.c.id.in_(piece))).all()
-        found |= {experience.id: experience for experience in _records(connection, rows)}
+    found = find(connection, ids)
     missing = next((number for number in ids if number not in found), None)
     if missing is not None:
         raise UnknownExperience(f"there is no experience {missing}; list the log to see which there are")
     return [found[number] for number in ids]
 
 
-def _records(connection: Connection, rows: Sequence[Row[Any]]) -> list[Experience]:
+def find(connection: Connection, ids: Iterable[int]) -> dict[int, Experience]:
+    """Those of the experiences that are there, by id."""
+    found: dict[int, Experience] = {}
+    for piece in pieces([number for number in ids if 0 < number <= MAX_INTEGER]):
+        rows = connection.execute(select(*COLUMNS).where(experiences.c.id.in_(piece))).all()
+        found |= {experience.id: experience for experience in records_of(connection, rows)}
+    return found
+
+
+def records_of(connection: Connection, rows: Sequence[Row[Any]]) -> list[Experience]:
+    """The records of rows of `COLUMNS`, with their facts, in the order of the rows."""
     facts_of: dict[int, list[Fact]] = defaultdict(list)
     for piece in pieces([row.id for row in rows]):
         statement = select(facts).where(facts.c.experience_id.in_(piece)).order_by(facts.c.experience_id)
         for row in connection.execute(statement.order_by(facts.c.position)):
             facts_of[row.experience_id].append(Fact(subject=row.subject, relation=row.relation, value=row.value))
     return [Experience(**row._mapping, facts=tuple(facts_of[row.id])) for row in rows]
-
-
-def listed(
-    connection: Connection, lineage: str, state: ExperienceState | None, after_id: int, limit: int
-) -> list[Experience]:
-    """A page of a lineage's experiences by increasing id."""
-    statement = select(*_COLUMNS).where(experiences.c.lineage == lineage, experiences.c.id > after_id)
-    if state is not None:
-        statement = statement.where(experiences.c.state == state.value)
-    return _records(connection, connection.execute(statement.order_by(experiences.c.id).limit(limit)).all())
 
 
 def lineages(connection: Connection) -> list[str]:
@@ -82,9 +80,9 @@ def matching(
     """The newest experiences below an id whose text has every term; none where a term has no word."""
     if not terms or not all(term.words for term in terms):
         return []
-    statement = search.newest_first(select(*_COLUMNS), connection.dialect.name, terms, before_id)
+    statement = search.newest_first(select(*COLUMNS), connection.dialect.name, terms, before_id)
     rows = connection.execute(statement.where(experiences.c.lineage == lineage).limit(limit)).all()
-    return _records(connection, rows)
+    return records_of(connection, rows)
 
 
 def has_fact_about(connection: Connection, lineage: str, subject: str) -> bool:

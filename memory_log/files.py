@@ -8,8 +8,9 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
-from memory_log.disk import naming_a_full_disk
+from memory_log.disk import NO_ROOM, naming_a_full_disk
 from memory_log.errors import BadInput
 
 READ_BYTES = 1 << 20
@@ -75,6 +76,45 @@ def write_once(path: Path, text: str) -> None:
     with naming_a_full_disk(path.parent), written_aside(path, text) as aside:
         publish(aside, path)
         sync(path.parent)
+
+
+@contextmanager
+def new_file(path: Path, *, replaces: bool = False) -> Iterator[BinaryIO]:
+    """A file to fill, which gets its name, whole and on disk, when the body ends; after an error it is gone.
+
+    A process that is killed leaves `NAME.*.unfinished` beside it, which nobody reads and anybody may delete.
+
+    Raises:
+        BadInput: there is a file of this name already and it may not be replaced, or it cannot be made.
+        DiskFull: there is no room.
+    """
+    goal = path.expanduser().absolute()
+    if goal.is_dir() or (goal.exists() and not replaces):
+        raise _taken(goal)
+    aside = aside_of(goal)
+    with naming_a_full_disk(goal.parent):
+        try:
+            file = aside.open("xb")
+        except OSError as exc:
+            if exc.errno in NO_ROOM:
+                raise
+            raise BadInput(f"{goal} cannot be made: {exc.strerror}; name a file in another folder") from exc
+        try:
+            with file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            if replaces:
+                aside.replace(goal)
+            elif not publish(aside, goal):
+                raise _taken(goal)
+            sync(goal.parent)
+        finally:
+            aside.unlink(missing_ok=True)
+
+
+def _taken(path: Path) -> BadInput:
+    return BadInput(f"{path} is a folder; name a file" if path.is_dir() else f"{path} is there already; name another")
 
 
 def digest(path: Path) -> tuple[str, int]:

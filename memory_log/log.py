@@ -5,8 +5,9 @@ Knows which module does what and when a transaction begins. Refuses to hold stat
 
 from collections.abc import Collection, Mapping, Sequence
 
-from memory_log import batches, experiences, happenings, pauses, probes, targets, versions
+from memory_log import batches, disk_use, experiences, happenings, lineage_stats, pauses, probes, targets, versions
 from memory_log.experience_log import ExperienceLog
+from memory_log.lineage_stats import LineageStats
 from memory_log.records import (
     Batch,
     ClaimOrder,
@@ -105,6 +106,16 @@ class MemoryLog(ExperienceLog):
         """Raise `UpdatesPaused`, with who, when and why, if the lineage is paused."""
         with self._database.reading() as tx:
             pauses.check(tx, lineage)
+
+    def stats(self, lineage: str) -> LineageStats:
+        """How the lineage stands at one instant: what waits, who updates it, what replay may draw."""
+        with self._database.reading() as tx:
+            return lineage_stats.stats(tx, lineage)
+
+    def num_bytes(self) -> int:
+        """What the log takes on disk, with all lineages."""
+        with self._database.reading() as tx:
+            return disk_use.log_bytes(tx)
 
     def is_being_updated(self, lineage: str) -> bool:
         """Whether an unexpired lease stands; one from before the clock was set back does not count."""
