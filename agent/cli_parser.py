@@ -20,6 +20,7 @@ from agent.cli_arguments import (
     whole,
 )
 from agent.cli_parser_copies import add_copies
+from agent.cli_parser_doctor import add_doctor
 from agent.cli_parser_log import add_log
 from agent.cli_parser_models import add_models
 from agent.cli_parser_why import add_why
@@ -76,6 +77,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_looking(subparsers)
     add_why(subparsers)
     add_copies(subparsers)
+    add_doctor(subparsers)
     add_models(subparsers)
     _add_demo(subparsers)
     return parser

@@ -68,6 +68,9 @@ class Options(argparse.Namespace):
     keep_rejected_days: int
     targets_per_experience: int | None
     is_vacuum: bool
+    is_quick: bool
+    is_mend: bool
+    salvage: str | None
 
     one_text: str
     name_value: list[tuple[str, str | int | float | bool]]

@@ -20,7 +20,8 @@ from memory_log.blobs import BlobStore
 from memory_log.clock import Clock, utc_now
 from memory_log.database import Durability
 from memory_log.disk import naming_a_full_disk
-from memory_log.errors import BadInput, BaseModelChanged, DiskFull, NotAModel, SchemaTooNew
+from memory_log.doctor import LogDoctor
+from memory_log.errors import BadInput, BaseModelChanged, DiskFull, LogDamaged, NotAModel, SchemaTooNew
 from memory_log.fields import Name, Record
 from memory_log.files import sync, write_once, written_aside
 from memory_log.log import MemoryLog
@@ -146,16 +147,25 @@ class Home:
 
     def open_log(self) -> MemoryLog:
         """The durable log; close it, or use it in a `with`. Of a home that cannot be written it can only be read."""
-        is_readonly = self.config.log_url is None and not self.is_writable
-        return self._opened(partial(MemoryLog, is_readonly=is_readonly, durability=self.config.durability))
+        durability = self.config.durability
+        return self._opened(partial(MemoryLog, is_readonly=self._is_readonly, durability=durability))
 
     def open_upkeep(self) -> LogUpkeep:
         """What the log takes and how to make it less; close it, or use it in a `with`."""
         return self._opened(LogUpkeep)
 
+    def open_doctor(self, clock: Clock = utc_now) -> LogDoctor:
+        """The log's examination; close it, or use it in a `with`. What cannot be written is not mended."""
+        return self._opened(partial(LogDoctor, clock=clock, is_readonly=self._is_readonly))
+
+    @property
+    def _is_readonly(self) -> bool:
+        return self.config.log_url is None and not self.is_writable
+
     def _opened(self, kind: Callable[[str], Opened]) -> Opened:
         url = self.config.log_url
         if url is None:
+            self._check_log_is_there()
             url = URL.create("sqlite", database=str(self.path / LOG_FILE)).render_as_string(hide_password=False)
         try:
             return kind(url)
@@ -164,6 +174,16 @@ class Home:
                 f"the log_url in {self.path / CONFIG_FILE} needs a database driver that is not installed "
                 f"({exc.name}); install it with: pip install 'selfparam[postgres]'"
             ) from exc
+
+    def _check_log_is_there(self) -> None:
+        # A log is made before the first delta. One that is gone is not begun anew: new versions would take the numbers
+        # of those whose deltas lie here, and nobody would learn that everything else is lost.
+        log, blobs = self.path / LOG_FILE, self.path / BLOBS_FOLDER
+        if not log.exists() and any(blobs.rglob("*.safetensors")):
+            raise LogDamaged(
+                f"the log {log} is gone, and {blobs} holds the deltas of its versions; restore a back-up, or move "
+                "that folder away if you mean to begin anew"
+            )
 
     def set_filter(self, name: Literal["redact"] | None, trusted_agents: Sequence[str] | None) -> "Home":
         """Write into `config.json` which shipped filter applies from now on; the home as it is then.

@@ -50,7 +50,7 @@ def check_base(home: Path, lineage: str, source: str, parts: Mapping[str, str]) 
             return
         path.parent.mkdir(exist_ok=True)
         write_once(path, BaseRecord(model=source, parts=dict(parts)).model_dump_json(indent=2) + "\n")
-    kept = _read(path)
+    kept = read_base_record(path)
     changed = [name for name, value in parts.items() if kept.parts.get(name, value) != value]
     if changed:
         way_out = "" if WEIGHTS in changed else f" (if you know the change to be harmless, delete {path})"
@@ -60,7 +60,12 @@ def check_base(home: Path, lineage: str, source: str, parts: Mapping[str, str]) 
         )
 
 
-def _read(path: Path) -> BaseRecord:
+def read_base_record(path: Path) -> BaseRecord:
+    """What was kept of a lineage's base model.
+
+    Raises:
+        BadInput: it cannot be read.
+    """
     try:
         return BaseRecord.model_validate(json.loads(path.read_bytes()))
     except (ValueError, ValidationError) as exc:

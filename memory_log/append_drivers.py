@@ -24,6 +24,7 @@ from memory_log.appending import (
     row_of,
     utc_text,
 )
+from memory_log.database import DriverTransaction
 
 if TYPE_CHECKING:
     from psycopg import Connection as PostgresqlConnection
@@ -49,7 +50,7 @@ class SqliteAppend:
     """Appends through sqlite3.
 
     Args:
-        connection: outside any transaction, in sqlite3's autocommit mode; nobody else uses it meanwhile.
+        transaction: outside any transaction, in sqlite3's autocommit mode; nobody else uses it meanwhile.
     """
 
     _INSERT = f"INSERT INTO experiences (id, {', '.join(COLUMNS)}) VALUES ({_marks(len(COLUMNS) + 1)})"
@@ -59,8 +60,8 @@ class SqliteAppend:
     )
     _COUNT = "SELECT count(*) FROM (SELECT 1 FROM experiences WHERE lineage = ? AND state = ? LIMIT ?)"
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
+    def __init__(self, transaction: DriverTransaction) -> None:
+        self._connection: sqlite3.Connection = transaction.connection
 
     def begin(self, lineages: Sequence[str], keys: Sequence[Key], most_pending: Mapping[str, int]) -> Standing:
         """Take the turn, which in SQLite is everybody's, and look."""
@@ -115,7 +116,7 @@ class PostgresqlAppend:
     claimed or listed, and a reader that goes on from the last id would miss it.
 
     Args:
-        connection: of psycopg, in autocommit mode and outside any transaction; nobody else uses it meanwhile.
+        transaction: of psycopg, in autocommit mode and outside any transaction; nobody else uses it meanwhile.
     """
 
     _TURNS = "SELECT pg_advisory_xact_lock(hashtextextended(name, 0)) FROM unnest(%s::text[]) AS turn (name)"
@@ -145,8 +146,9 @@ class PostgresqlAppend:
     _KEYS = "SELECT key, id, content_hash FROM experiences WHERE lineage = %s AND key = ANY(%s::text[])"
     _COUNT = "SELECT count(*) FROM (SELECT 1 FROM experiences WHERE lineage = %s AND state = %s LIMIT %s) AS found"
 
-    def __init__(self, connection: "PostgresqlConnection[tuple[Any, ...]]") -> None:
-        self._connection = connection
+    def __init__(self, transaction: DriverTransaction) -> None:
+        self._transaction = transaction
+        self._connection: PostgresqlConnection[tuple[Any, ...]] = transaction.connection
 
     def begin(self, lineages: Sequence[str], keys: Sequence[Key], most_pending: Mapping[str, int]) -> Standing:
         """Begin, take the lineages' turns, and look."""
@@ -180,6 +182,7 @@ class PostgresqlAppend:
             self._connection.execute("ROLLBACK")
             raise KeyTaken from exc
         facts = fact_rows(fresh, ids)
+        self._transaction.is_committing = True
         with self._connection.pipeline():
             if facts:
                 self._connection.execute(self._FACTS, list(map(_array, zip(*facts, strict=True))))
@@ -195,19 +198,21 @@ class PostgresqlAppend:
         return sorted(row[0] for row in found)
 
     def _insert_in_one_trip(self, fresh: Sequence[Fresh], now: datetime) -> list[int]:
-        if len(fresh) == 1:
-            row = row_of(fresh[0], now, _as_it_is)
-            found = self._connection.execute(self._INSERT_ONE, (fresh[0].new.lineage, *row)).fetchall()
-            if not found:
-                raise KeyTaken
-            return [found[0][0]]
-        lineages = sorted({one.new.lineage for one in fresh})
+        self._transaction.is_committing = True
         try:
-            found = self._connection.execute(self._INSERT, (lineages, *_columns(fresh, now))).fetchall()
+            if len(fresh) == 1:
+                row = row_of(fresh[0], now, _as_it_is)
+                found = self._connection.execute(self._INSERT_ONE, (fresh[0].new.lineage, *row)).fetchall()
+            else:
+                lineages = sorted({one.new.lineage for one in fresh})
+                found = self._connection.execute(self._INSERT, (lineages, *_columns(fresh, now))).fetchall()
         except Exception as exc:
             if not _says_unique(exc):
                 raise
-            raise KeyTaken from exc
+            found = []
+        if not found:
+            self._transaction.is_committing = False
+            raise KeyTaken
         return sorted(row[0] for row in found)
 
     def end(self) -> None:

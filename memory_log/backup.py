@@ -107,7 +107,7 @@ def _check_whole(connection: sqlite3.Connection) -> None:
             f"the log has schema version {found[0]}, this release reads up to {SCHEMA_VERSION}; install the newer "
             "release that wrote it"
         )
-    strangers = _programs(connection) - _own_programs()
+    strangers = _programs(connection) - own_programs()
     if strangers:
         raise BackupCorrupt(f"the log in it holds programs that no log of ours has: {sorted(strangers)[0][:80]!r}")
     broken = connection.execute("PRAGMA foreign_key_check").fetchone()
@@ -121,7 +121,8 @@ def _programs(connection: sqlite3.Connection) -> set[str]:
     return {str(row[0]) for row in found}
 
 
-def _own_programs() -> set[str]:
+def own_programs() -> set[str]:
+    """The text of the triggers and views that a log of this release has in SQLite."""
     engine = create_engine("sqlite://")
     try:
         metadata.create_all(engine)

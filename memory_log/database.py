@@ -3,85 +3,117 @@
 import sqlite3
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal, TypeVar, get_args
 
-from sqlalchemy import Connection, Engine, create_engine, event, insert, select
+from sqlalchemy import Connection, Engine, Transaction, create_engine, event, insert, select
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InvalidatePoolError
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
-from memory_log.disk import disk_full, says_full
-from memory_log.errors import BadInput, DiskFull, SchemaTooNew
+from memory_log import faults
+from memory_log.errors import BadInput, LogUnavailable, SchemaTooNew, SelfParamError
+from memory_log.files import aside_of, publish, sync
 from memory_log.readonly import ReadonlyFile
+from memory_log.server import RETRY_PAUSE_SECONDS, Answer, answer_of, has_hung_up
 from memory_log.tables import SCHEMA_VERSION, metadata, schema_version
+from memory_log.wal import looked_at
 
 BUSY_SECONDS = 30
+RETRY_SECONDS = 10
+CONNECT_SECONDS = 10
 Durability = Literal["full", "fast"]
 _SYNCHRONOUS: Final = {"full": "FULL", "fast": "NORMAL"}
 _SYNCHRONOUS_COMMIT: Final = {"full": "on", "fast": "off"}
+Reached = TypeVar("Reached")
 _SCHEMA_LOCK = 7_307_119_203  # an arbitrary number that all processes share
 
 
 class Database:
     """A log's connection pool. Every `reading()` is one snapshot, every `writing()` one transaction, durable on return.
 
+    While a server restarts, a transaction that has not begun waits for it. One that had begun is never repeated here.
+
     Args:
         url: `sqlite:///path` (parent folders are made) or `postgresql://...`.
         is_readonly: a SQLite file that is only read, from a place that cannot be written.
         durability: `full`: what returned survives a power loss. `fast`: it survives the death of every process of ours,
             but a power loss, or a crash of PostgreSQL's server, may take the last moments; nothing is ever half there.
+        retry_seconds: how long a server that has gone away is asked again before a transaction begins.
 
     Raises:
         DiskFull: there is no room for the file, or for the index of its WAL, which reading needs too.
-        BadInput: another kind of URL, SQLite in memory (which other processes could not see), a file that is no
-            database, a folder without rights, a server that does not answer.
+        LogDamaged: the file is no database, or no longer one.
+        LogUnavailable: the server does not answer.
+        BadInput: another kind of URL, SQLite in memory (which other processes could not see), a folder without rights,
+            a server that lets us not in.
         SchemaTooNew: a newer release made the tables.
     """
 
-    def __init__(self, url: str, *, is_readonly: bool = False, durability: Durability = "full") -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        is_readonly: bool = False,
+        durability: Durability = "full",
+        retry_seconds: float = RETRY_SECONDS,
+    ) -> None:
         if durability not in get_args(Durability):
             raise BadInput(f"got the durability {durability!r}; choose full (the default) or fast")
         parsed = _checked(url)
         is_file = parsed.get_backend_name() == "sqlite"
         self._place = str(parsed.database) if is_file else parsed.render_as_string(hide_password=True)
-        self._reader: ReadonlyFile | None = None
+        self._retry_seconds = retry_seconds
+        self._was_opened, self._was_refused = False, False
         self._driver: PoolProxiedConnection | None = None
         try:
-            if is_readonly:
-                self._reader = ReadonlyFile(Path(str(parsed.database)))
-                self._engine = self._reader.engine()
-            else:
-                self._engine = (_sqlite if is_file else _postgresql)(parsed, durability)
-            with _disposed_on_error(self._engine):
+            with ExitStack() as held:
+                self._reader = ReadonlyFile(Path(str(parsed.database))) if is_readonly else None
+                self._engine = self._opened(parsed, durability, held)
+                held.callback(self._engine.dispose)
                 if self._reader is None:
                     self._make_tables()
                 else:
                     self._check_tables()
-        except DiskFull:
+                self._held = held.pop_all()
+        except SelfParamError:
             raise
         except (DBAPIError, sqlite3.Error, OSError) as exc:
-            if says_full(exc):
-                raise disk_full(self._place) from exc
-            reason = str(getattr(exc, "orig", None) or exc).strip().split("\n")[0]
+            known = faults.named(exc, self._place)
+            if known is not None and not (isinstance(known, LogUnavailable) and self._is_ready()):
+                raise known from exc
             raise BadInput(
-                f"cannot open the log at {parsed.render_as_string(hide_password=True)}: {reason}; "
-                "check the path and its rights, or that the server runs"
+                f"cannot open the log at {parsed.render_as_string(hide_password=True)}: {faults.reason(exc)}; "
+                "check the path and its rights, or the server's name, user and password"
             ) from exc
+        self._was_opened = True
+
+    def _opened(self, url: URL, durability: Durability, held: ExitStack) -> Engine:
+        if self._reader is not None:
+            return self._reader.engine()
+        if url.get_backend_name() != "sqlite":
+            return _postgresql(url, durability)
+        path = Path(str(url.database))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        held.enter_context(looked_at(path, is_every_commit_synced=durability == "full"))
+        if not path.exists():
+            _make_file(path)
+        return _sqlite(url, durability)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """One consistent snapshot; nothing in it can block a writer."""
-        with self._naming_a_full_disk(), self._engine.connect() as bare:
-            connection = bare
-            if self._engine.dialect.name == "postgresql":
-                connection = bare.execution_options(isolation_level="REPEATABLE READ")
-            with connection.begin():
-                yield connection
+        """One consistent snapshot; nothing in it can block a writer.
+
+        Raises:
+            LogUnavailable: the server is away; ask again.
+            LogDamaged: what is stored cannot be read.
+        """
+        with self._transaction(is_write=False) as connection:
+            yield connection
         if self._reader is not None:
             self._reader.check_unchanged()
 
@@ -91,14 +123,62 @@ class Database:
 
         Raises:
             DiskFull: there is no room for it.
+            LogUnavailable, LogBusy: nothing was written, and it may be done again.
+            OutcomeUnknown: the server went away while it committed: all of it is stored, or nothing.
+            LogDamaged: what is stored cannot be read.
             BadInput: the log is only read.
         """
         if self._reader is not None:
             raise BadInput(f"the log at {self._place} cannot be written; give yourself the right to, or use another")
-        with self._naming_a_full_disk(), self._engine.connect() as bare:
-            connection = bare.execution_options(is_write=True)
-            with connection.begin():
+        with self._transaction(is_write=True) as connection:
+            yield connection
+
+    @contextmanager
+    def _transaction(self, *, is_write: bool) -> Iterator[Connection]:
+        is_committing = False
+        try:
+            connection, transaction = self._reached(partial(self._begun, is_write))
+            with connection, transaction:
                 yield connection
+                is_committing = is_write
+        except (DBAPIError, sqlite3.Error) as exc:
+            known = faults.named(exc, self._place, is_committing=is_committing)
+            # Before the log was opened once, `__init__` tells a wrong address from a server that went away.
+            if known is None or not self._was_opened:
+                raise
+            raise known from exc
+
+    def _begun(self, is_write: bool) -> tuple[Connection, Transaction]:
+        """A connection on which BEGIN has succeeded, so that it lives."""
+        connection = self._engine.connect().execution_options(is_write=is_write)
+        try:
+            return connection, connection.begin()
+        except BaseException:
+            connection.close()
+            raise
+
+    def _reached(self, reach: Callable[[], Reached]) -> Reached:
+        """What `reach` gets from the server; one that restarts is asked again until it answers."""
+        give_up_at = time.monotonic() + self._retry_seconds
+        while True:
+            try:
+                return reach()
+            except (DBAPIError, self._engine.dialect.loaded_dbapi.Error) as exc:
+                if not faults.is_unavailable(exc) or time.monotonic() > give_up_at or not self._may_come_back():
+                    raise
+                time.sleep(RETRY_PAUSE_SECONDS)
+
+    def _may_come_back(self) -> bool:
+        if self._was_opened:
+            return True
+        # At the first opening an address where nobody answers is more often wrong than early: that is said at once.
+        # A server that is ready just after it refused us may have become so meanwhile: once more shows it.
+        first_refusal, self._was_refused = not self._was_refused, True
+        answer = answer_of(self._engine)
+        return answer is Answer.STARTING or (answer is Answer.READY and first_refusal)
+
+    def _is_ready(self) -> bool:
+        return answer_of(self._engine) is Answer.READY
 
     @contextmanager
     def bare(self) -> Iterator[Connection]:
@@ -107,29 +187,42 @@ class Database:
             yield bare.execution_options(is_bare=True)
 
     @contextmanager
-    def driver(self) -> Iterator[Any]:
+    def driver(self) -> Iterator["DriverTransaction"]:
         """The driver's own connection outside any transaction, for appends; one thread at a time.
 
         The body begins and commits. After an error the next call gets a new connection, so that nothing is left open.
 
         Raises:
             DiskFull: there is no room.
+            LogUnavailable, LogBusy: nothing was written, and it may be done again.
+            OutcomeUnknown: the server went away after the body had set `is_committing`.
+            LogDamaged: what is stored cannot be read.
             BadInput: the log is only read.
         """
         if self._reader is not None:
             raise BadInput(f"the log at {self._place} cannot be written; give yourself the right to, or use another")
-        if self._driver is None:
-            self._driver = self._engine.raw_connection()
-            if not self.is_sqlite:
-                self._driver.dbapi_connection.autocommit = True  # type: ignore[union-attr]
+        transaction = DriverTransaction()
         try:
-            yield self._driver.driver_connection
+            transaction.connection = self._living_driver()
+            yield transaction
         except BaseException as exc:
+            self._drop_driver()
+            known = faults.named(exc, self._place, is_committing=transaction.is_committing)
+            if known is None:
+                raise
+            raise known from exc
+
+    def _living_driver(self) -> Any:  # noqa: ANN401 - each driver has a type of its own
+        if self._driver is not None and not self.is_sqlite and has_hung_up(self._driver.driver_connection):
+            self._drop_driver()
+        if self._driver is None:
+            self._driver = self._reached(self._engine.raw_connection)
+        return self._driver.driver_connection
+
+    def _drop_driver(self) -> None:
+        if self._driver is not None:
             self._driver.invalidate()
             self._driver = None
-            if says_full(exc):
-                raise disk_full(self._place) from exc
-            raise
 
     @property
     def is_sqlite(self) -> bool:
@@ -138,19 +231,8 @@ class Database:
 
     def close(self) -> None:
         """Close the connections; the object may not be used afterwards."""
-        if self._driver is not None:
-            self._driver.invalidate()
-            self._driver = None
-        self._engine.dispose()
-
-    @contextmanager
-    def _naming_a_full_disk(self) -> Iterator[None]:
-        try:
-            yield
-        except DBAPIError as exc:
-            if says_full(exc):
-                raise disk_full(self._place) from exc
-            raise
+        self._drop_driver()
+        self._held.close()
 
     def _check_tables(self) -> None:
         with self.reading() as connection:
@@ -196,6 +278,17 @@ class Database:
             connection.commit()
 
 
+class DriverTransaction:
+    """A driver's connection, and how far its transaction is.
+
+    The body sets `is_committing` before COMMIT, or before a statement that commits by itself: from there on the answer
+    may be lost with everything stored.
+    """
+
+    connection: Any
+    is_committing = False
+
+
 def _check_not_newer(found: int) -> None:
     if found > SCHEMA_VERSION:
         raise SchemaTooNew(
@@ -208,16 +301,6 @@ def _bring_up_to_date(connection: Connection, found: int) -> None:
     from memory_log import migrations  # alembic is slow to import, and needed once in a log's life
 
     migrations.upgrade(connection, found)
-
-
-@contextmanager
-def _disposed_on_error(engine: Engine) -> Iterator[None]:
-    """Close the pooled connections when the body fails."""
-    try:
-        yield
-    except BaseException:
-        engine.dispose()
-        raise
 
 
 def _checked(url: str) -> URL:
@@ -233,9 +316,20 @@ def _checked(url: str) -> URL:
     return parsed
 
 
+def _make_file(path: Path) -> None:
+    """Give a new log its name when it has its first page, so that an empty file is always one that lost everything."""
+    aside = aside_of(path)
+    try:
+        with closing(sqlite3.connect(aside)) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")
+        sync(aside)
+        publish(aside, path)
+        sync(path.parent)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
 def _sqlite(url: URL, durability: Durability) -> Engine:
-    path = Path(str(url.database))
-    path.parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS})
     event.listen(engine, "connect", partial(_set_pragmas, durability))
     event.listen(engine, "begin", _begin)
@@ -277,13 +371,32 @@ def _begin(connection: Connection) -> None:
 
 
 def _postgresql(url: URL, durability: Durability) -> Engine:
-    engine = create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+    patience = {} if "connect_timeout" in url.query else {"connect_timeout": CONNECT_SECONDS}
+    engine = create_engine(url.set(drivername="postgresql+psycopg"), connect_args=patience)
     event.listen(engine, "connect", partial(_set_commit, durability))
+    event.listen(engine, "checkout", _refuse_what_hung_up)
+    event.listen(engine, "begin", _begin_on_server)
     return engine
 
 
 def _set_commit(durability: Durability, connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
+    # The driver's own BEGIN would wait for the first statement of the body; `_begin_on_server` says it before.
+    connection.autocommit = True
     cursor = connection.cursor()
     cursor.execute(f"SET SESSION synchronous_commit TO {_SYNCHRONOUS_COMMIT[durability]}")
     cursor.close()
-    connection.commit()
+
+
+def _refuse_what_hung_up(
+    connection: DBAPIConnection, _record: ConnectionPoolEntry, _proxy: PoolProxiedConnection
+) -> None:
+    if has_hung_up(connection):
+        raise InvalidatePoolError  # makes the pool anew: its connections died together
+
+
+def _begin_on_server(connection: Connection) -> None:
+    if connection.get_execution_options().get("is_bare", False):
+        return
+    is_write = connection.get_execution_options().get("is_write", False)
+    kind = "READ COMMITTED READ WRITE" if is_write else "REPEATABLE READ READ ONLY"
+    connection.exec_driver_sql(f"BEGIN ISOLATION LEVEL {kind}")

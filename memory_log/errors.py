@@ -96,13 +96,21 @@ class DiskFull(SelfParamError, OSError):
     """The disk is full; nothing was written."""
 
 
+class LogChanged(SelfParamError, RuntimeError):
+    """The log was written by somebody else while it was read as immutable; do it again."""
+
+
+class LogDamaged(SelfParamError, ValueError):
+    """The log's file is damaged; `selfparam doctor` examines it, and a back-up can be restored."""
+
+
+class LogBusy(SelfParamError, RuntimeError):
+    """Another transaction stood in the way for too long; nothing was written, and it may be done again."""
+
+
 class LogUnavailable(SelfParamError, ConnectionError):
     """The log's server went away or refuses connections; nothing was written, and it may be done again."""
 
 
 class OutcomeUnknown(LogUnavailable):
     """The log's server went away while it committed; repeat with the same key, which stores it at most once."""
-
-
-class LogChanged(SelfParamError, RuntimeError):
-    """The log was written by somebody else while it was read as immutable; do it again."""

@@ -57,7 +57,6 @@ class ExperienceLog:
     ) -> None:
         self.close()
 
-
     def append(self, new: NewExperience, *, bound: Bound | None = None) -> Experience:
         """Store one experience: on disk when this returns. Its key given again gives the stored one.
 
@@ -78,6 +77,8 @@ class ExperienceLog:
 
         Raises:
             IdempotencyConflict, QueueFull: nothing of this call was stored.
+            LogUnavailable, LogBusy, DiskFull: nothing was stored; do it again.
+            OutcomeUnknown: do it again with the same keys.
         """
         if not news:
             return []
@@ -101,8 +102,8 @@ class ExperienceLog:
                 time.sleep(min(left, _ROOM_POLL_SECONDS))
 
     def _append_group(self, calls: Sequence[Append]) -> list[list[int | Experience] | Exception]:
-        with self._database.driver() as connection:
-            driver = SqliteAppend(connection) if self._database.is_sqlite else PostgresqlAppend(connection)
+        with self._database.driver() as transaction:
+            driver = (SqliteAppend if self._database.is_sqlite else PostgresqlAppend)(transaction)
             return append(driver, calls, self._clock())
 
     def get(self, experience_id: int) -> Experience:

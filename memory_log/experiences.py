@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, func, select, update
 
 from memory_log import search, tables
-from memory_log.errors import UnknownExperience
+from memory_log.errors import BadInput, LogDamaged, UnknownExperience
 from memory_log.fields import MAX_INTEGER
 from memory_log.records import Experience, ExperienceState, Fact
 from memory_log.words import name_key, pieces
@@ -46,7 +46,20 @@ def records_of(connection: Connection, rows: Sequence[Row[Any]]) -> list[Experie
         statement = select(facts).where(facts.c.experience_id.in_(piece)).order_by(facts.c.experience_id)
         for row in connection.execute(statement.order_by(facts.c.position)):
             facts_of[row.experience_id].append(Fact(subject=row.subject, relation=row.relation, value=row.value))
-    return [Experience(**row._mapping, facts=tuple(facts_of[row.id])) for row in rows]
+    return [_record(row, facts_of[row.id]) for row in rows]
+
+
+def _record(row: Row[Any], facts_of_it: Sequence[Fact]) -> Experience:
+    # SQLite checks the frame of a page, not what is on it. What no append lets in was not written by one.
+    try:
+        if "\0" in row.text:
+            raise BadInput("its text holds NUL characters")
+        return Experience(**row._mapping, facts=tuple(facts_of_it))
+    except BadInput as exc:
+        raise LogDamaged(
+            f"experience {row.id} is damaged in the log: {exc}; examine the log with `selfparam doctor`, which also "
+            "gets out what can still be read, or restore a back-up"
+        ) from exc
 
 
 def lineages(connection: Connection) -> list[str]:

@@ -207,7 +207,11 @@ def supersede(connection: Connection, lineage: str, version: int, superseded: Ma
 def erase_of(connection: Connection, lineage: str, experience_id: int) -> None:
     """Delete every target made from a forgotten experience."""
     statement = select(targets.c.id).where(targets.c.experience_id == experience_id)
-    ids = connection.execute(statement).scalars().all()
+    erase(connection, lineage, connection.execute(statement).scalars().all())
+
+
+def erase(connection: Connection, lineage: str, ids: Sequence[int]) -> None:
+    """Delete targets of one lineage, also from what can be drawn."""
     withdraw(connection, lineage, ids)
     for piece in pieces(ids):
         connection.execute(delete(supersessions).where(supersessions.c.target_id.in_(piece)))

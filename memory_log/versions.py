@@ -99,9 +99,7 @@ def find(connection: Connection, lineage: str, number: int) -> Version:
 def _record(row: Row[Any]) -> Version:
     delta = None
     if row.delta_path is not None:
-        delta = DeltaRef(
-            path=row.delta_path, sha256=row.delta_sha256, kind=row.delta_kind, num_bytes=row.delta_bytes
-        )
+        delta = DeltaRef(path=row.delta_path, sha256=row.delta_sha256, kind=row.delta_kind, num_bytes=row.delta_bytes)
     return Version(
         lineage=row.lineage, number=row.number, parent=row.parent, batch_id=row.batch_id, state=row.state, delta=delta,
         weights_hash=row.weights_hash, metrics=row.metrics, reason=row.reason, created_at=row.created_at,
@@ -125,9 +123,7 @@ def ancestry(connection: Connection, lineage: str, number: int) -> set[int]:
     find(connection, lineage, number)
     ours = versions.c.lineage == lineage
     line = select(versions.c.number, versions.c.parent).where(ours, versions.c.number == number).cte(recursive=True)
-    line = line.union_all(
-        select(versions.c.number, versions.c.parent).where(ours, versions.c.number == line.c.parent)
-    )
+    line = line.union_all(select(versions.c.number, versions.c.parent).where(ours, versions.c.number == line.c.parent))
     return set(connection.execute(select(line.c.number)).scalars())
 
 

@@ -47,8 +47,8 @@ def wait_for_words(workers: Sequence[Acknowledged]) -> None:
 
 def test_back_ups_made_while_others_append_and_update_hold_all_that_was_acknowledged_before(tmp_path: Path) -> None:
     home = Home.open(tmp_path / "home")
-    home.blob_store().put("default/1.safetensors", b"1")  # the delta that every version of the workers names
     home.open_log().close()
+    home.blob_store().put("default/1.safetensors", b"1")  # the delta that every version of the workers names
     url = f"sqlite:///{home.path}/log.sqlite3"
     writers, told = [Acknowledged("append", url, seed) for seed in (1, 2)], []
     workers = [*writers]

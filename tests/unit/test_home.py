@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.home import CONFIG_SCHEMA_VERSION, Home, resolve_home
+from agent.home import CONFIG_SCHEMA_VERSION, LOG_FILE, Home, resolve_home
 from agent.seed_model import WEIGHTS_FOLDER
-from memory_log.errors import BadInput, BaseModelChanged, NotAModel, SchemaTooNew, SelfParamError
+from memory_log.errors import BadInput, BaseModelChanged, LogDamaged, NotAModel, SchemaTooNew, SelfParamError
 from memory_log.records import NewExperience
 
 
@@ -156,3 +156,13 @@ def test_of_first_uses_in_the_same_instant_one_decides_the_model(tmp_path: Path)
     winner = Home.open(tmp_path / "home").model_source
     assert outcomes == ["BaseModelChanged"] * 3 + [winner]
     assert [path.name for path in (tmp_path / "home").iterdir()] == ["config.json"]
+
+
+def test_a_home_whose_log_is_gone_is_not_begun_anew(tmp_path: Path) -> None:
+    home = Home.open(tmp_path)
+    home.open_log().close()
+    home.blob_store().put("default/1.safetensors", b"weights")
+    (tmp_path / LOG_FILE).unlink()
+    with pytest.raises(LogDamaged, match=r"is gone.*back-up"):
+        home.open_log()
+    assert not (tmp_path / LOG_FILE).exists()

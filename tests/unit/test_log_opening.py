@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from memory_log.database import Database
-from memory_log.errors import BadInput
+from memory_log.errors import BadInput, LogDamaged, LogUnavailable
 from memory_log.log import MemoryLog
 
 
@@ -33,7 +33,7 @@ def test_a_file_that_is_no_log_is_refused_at_once_and_left_alone(tmp_path: Path)
     note = tmp_path / "log.db"
     note.write_text("my shopping list, which is long enough to be looked at as a header of a file " * 20)
     before = note.read_bytes()
-    with pytest.raises(BadInput, match="file is not a database"):
+    with pytest.raises(LogDamaged, match=r"file is not a database.*back-up"):
         MemoryLog(f"sqlite:///{note}")
     with pytest.raises(BadInput, match="cannot open the log"):
         MemoryLog(f"sqlite:///{note}/deeper/log.db")
@@ -43,6 +43,6 @@ def test_a_file_that_is_no_log_is_refused_at_once_and_left_alone(tmp_path: Path)
 
 
 def test_a_server_that_does_not_answer_is_named_without_its_password(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="that the server runs") as caught:
+    with pytest.raises(LogUnavailable, match=r"nothing was written.*that the server runs") as caught:
         MemoryLog(f"postgresql://me:secret@/log?host={tmp_path}")
     assert "secret" not in str(caught.value)

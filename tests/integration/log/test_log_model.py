@@ -18,6 +18,7 @@ from hypothesis.stateful import (
 
 from memory_log.batches import DEAD_AFTER_ATTEMPTS
 from memory_log.claims import ALONE_AFTER_ATTEMPTS, backoff_seconds
+from memory_log.doctor import LogDoctor
 from memory_log.errors import NothingPending, QueueFull
 from memory_log.log import MemoryLog
 from memory_log.records import Bound, ClaimOrder, UpdaterLease
@@ -53,7 +54,8 @@ class QueueAndVersions(RuleBasedStateMachine):
     def __init__(self, new_url: Callable[[], str]) -> None:
         super().__init__()
         self.clock = HandClock()
-        self.log = MemoryLog(new_url(), clock=self.clock)
+        self.url = new_url()
+        self.log = MemoryLog(self.url, clock=self.clock)
         self.log.ensure_lineage("default", base_fingerprint=BASE)
         self.lived: dict[int, Modelled] = {}
         self.parent: dict[int, int] = {0: -1}
@@ -66,6 +68,7 @@ class QueueAndVersions(RuleBasedStateMachine):
     def teardown(self) -> None:
         try:
             self.check_histories()
+            self.check_that_the_doctor_finds_nothing()
         finally:
             self.log.close()
 
@@ -260,6 +263,12 @@ class QueueAndVersions(RuleBasedStateMachine):
             assert sorted(told) == sorted(one.story), (one.id, told, one.story)
             knowing = [number for number in self.parent if any(one.id in self.members[v] for v in self.line(number))]
             assert self.log.versions_knowing(one.id) == sorted(knowing)
+
+    def check_that_the_doctor_finds_nothing(self) -> None:
+        with LogDoctor(self.url, clock=self.clock) as doctor:
+            found = [one for one in doctor.findings() if one.severity == "error"]
+            mended = [done for done in doctor.mend() if not done.startswith("ended the lease")]
+        assert (found, mended) == ([], [])
 
 
 def test_the_log_says_what_a_simple_model_says(new_log_url: Callable[[], str]) -> None:
