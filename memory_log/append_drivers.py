@@ -4,10 +4,10 @@ Every statement is a constant, so that it is parsed once; lists travel as one va
 """
 
 import json
+import sqlite3
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from sqlite3 import Connection as SqliteConnection
 from typing import TYPE_CHECKING, Any
 
 from memory_log.appending import (
@@ -17,6 +17,7 @@ from memory_log.appending import (
     SPILLED,
     Fresh,
     Key,
+    KeyTaken,
     Standing,
     Stored,
     fact_rows,
@@ -33,9 +34,13 @@ _POSTGRESQL_TYPES: Mapping[str, str] = {
     "step": "bigint", "time": "timestamptz", "appended_at": "timestamptz", "reward": "float8", "priority": "int",
     "surprise": "float8",
 }  # fmt: skip
+_VALUES = ", ".join(f"%s::{_POSTGRESQL_TYPES.get(name, 'text')}" for name in COLUMNS)
 _ARRAYS = ", ".join(f"%s::{_POSTGRESQL_TYPES.get(name, 'text')}[]" for name in COLUMNS)
 _NEW = f"unnest({_ARRAYS}) WITH ORDINALITY AS new ({', '.join(COLUMNS)}, place)"
 _NEW_COLUMNS = ", ".join(f"new.{name}" for name in COLUMNS)
+
+
+_UNIQUE_VIOLATION = "23505"
 
 
 def _marks(count: int) -> str:
@@ -57,7 +62,7 @@ class SqliteAppend:
     _COUNT = "SELECT count(*) FROM (SELECT 1 FROM experiences WHERE lineage = ? AND state = ? LIMIT ?)"
 
     def __init__(self, transaction: DriverTransaction) -> None:
-        self._connection: SqliteConnection = transaction.connection
+        self._connection: sqlite3.Connection = transaction.connection
 
     def begin(self, lineages: Sequence[str], keys: Sequence[Key], most_pending: Mapping[str, int]) -> Standing:
         """Take the turn, which in SQLite is everybody's, and look."""
@@ -78,7 +83,8 @@ class SqliteAppend:
 
     def insert(self, fresh: Sequence[Fresh], now: datetime) -> list[int]:
         """Store the rows under the next ids, and commit."""
-        if not self._connection.in_transaction:
+        has_looked = self._connection.in_transaction
+        if not has_looked:
             self._connection.execute("BEGIN IMMEDIATE")
         # Nobody else can insert now, so that the next ids are known.
         last = self._connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'experiences'").fetchone()
@@ -86,7 +92,13 @@ class SqliteAppend:
         ids = list(range(first, first + len(fresh)))
         at = utc_text(now)
         rows = [(number, *row_of(one, at, utc_text)) for number, one in zip(ids, fresh, strict=True)]
-        self._connection.executemany(self._INSERT, rows)
+        try:
+            self._connection.executemany(self._INSERT, rows)
+        except sqlite3.IntegrityError as exc:
+            if has_looked or exc.sqlite_errorcode != sqlite3.SQLITE_CONSTRAINT_UNIQUE:
+                raise
+            self._connection.execute("ROLLBACK")
+            raise KeyTaken from exc
         facts = fact_rows(fresh, ids)
         if facts:
             self._connection.executemany(self._FACTS, facts)
@@ -118,6 +130,13 @@ class PostgresqlAppend:
         f"WITH turn AS MATERIALIZED ({_TURNS}), first AS MATERIALIZED (SELECT count(*) FROM turn) "
         f"INSERT INTO experiences ({', '.join(COLUMNS)}) "
         f"SELECT {_NEW_COLUMNS} FROM first, {_NEW} ORDER BY place RETURNING id, ({_IS_HEARD})"
+    )
+    # The same for one row alone, which arrays would make dearer by half.
+    _INSERT_ONE = (
+        "WITH turn AS MATERIALIZED (SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))) "
+        f"INSERT INTO experiences ({', '.join(COLUMNS)}) SELECT {_VALUES} FROM turn "
+        "ON CONFLICT (lineage, key) WHERE key IS NOT NULL DO NOTHING "
+        f"RETURNING id, (SELECT NOT pg_try_advisory_xact_lock({CHANNEL_LOCK}) FROM (SELECT %s::text AS mark) AS one)"
     )
     _IDS = "SELECT nextval(pg_get_serial_sequence('experiences', 'id')) FROM generate_series(1, %s)"
     _INSERT_WITH_IDS = (
@@ -156,27 +175,52 @@ class PostgresqlAppend:
 
     def insert(self, fresh: Sequence[Fresh], now: datetime) -> list[int]:
         """Store the rows, and commit."""
-        rows = [row_of(one, now, _as_it_is) for one in fresh]
-        columns = [list(values) for values in zip(*rows, strict=True)]
-        if not self._is_in_transaction():
-            lineages = sorted({one.new.lineage for one in fresh})
-            self._transaction.is_committing = True
-            marks = [mark_of(lineage) for lineage in lineages]
-            found = self._connection.execute(self._INSERT, (lineages, *columns, marks)).fetchall()
-            self._transaction.is_heard = any(row[1] for row in found)
-            return sorted(row[0] for row in found)
-        ids = sorted(row[0] for row in self._connection.execute(self._IDS, (len(fresh),)))
+        has_looked = bool(self._connection.pgconn.transaction_status)
+        if not has_looked and not any(one.new.facts for one in fresh):
+            return self._insert_in_one_trip(fresh, now)
+        ids = self._next_ids(fresh, has_looked)
+        try:
+            self._connection.execute(self._INSERT_WITH_IDS, (_array(ids), *_columns(fresh, now)))
+        except Exception as exc:
+            if has_looked or not _says_unique(exc):
+                raise
+            self._connection.execute("ROLLBACK")
+            raise KeyTaken from exc
+        facts = fact_rows(fresh, ids)
         self._transaction.is_committing = True
         with self._connection.pipeline():
-            self._connection.execute(self._INSERT_WITH_IDS, (ids, *columns))
-            facts = fact_rows(fresh, ids)
             if facts:
-                self._connection.execute(self._FACTS, [list(values) for values in zip(*facts, strict=True)])
+                self._connection.execute(self._FACTS, list(map(_array, zip(*facts, strict=True))))
             self._connection.execute("COMMIT")
         return ids
 
-    def _is_in_transaction(self) -> bool:
-        return bool(self._connection.pgconn.transaction_status)
+    def _next_ids(self, fresh: Sequence[Fresh], has_looked: bool) -> list[int]:
+        with self._connection.pipeline():
+            if not has_looked:
+                self._connection.execute("BEGIN")
+                self._connection.execute(self._TURNS, (sorted({one.new.lineage for one in fresh}),))
+            found = self._connection.execute(self._IDS, (len(fresh),))
+        return sorted(row[0] for row in found)
+
+    def _insert_in_one_trip(self, fresh: Sequence[Fresh], now: datetime) -> list[int]:
+        self._transaction.is_committing = True
+        try:
+            if len(fresh) == 1:
+                lineage, row = fresh[0].new.lineage, row_of(fresh[0], now, _as_it_is)
+                found = self._connection.execute(self._INSERT_ONE, (lineage, *row, mark_of(lineage))).fetchall()
+            else:
+                lineages = sorted({one.new.lineage for one in fresh})
+                marks = [mark_of(lineage) for lineage in lineages]
+                found = self._connection.execute(self._INSERT, (lineages, *_columns(fresh, now), marks)).fetchall()
+        except Exception as exc:
+            if not _says_unique(exc):
+                raise
+            found = []
+        if not found:
+            self._transaction.is_committing = False
+            raise KeyTaken
+        self._transaction.is_heard = any(row[1] for row in found)
+        return sorted(row[0] for row in found)
 
     def end(self) -> None:
         """Commit."""
@@ -185,6 +229,29 @@ class PostgresqlAppend:
 
 def _as_it_is(time: datetime) -> datetime:
     return time
+
+
+def _says_unique(error: Exception) -> bool:
+    return getattr(error, "sqlstate", None) == _UNIQUE_VIOLATION
+
+
+def _columns(fresh: Sequence[Fresh], now: datetime) -> list[str]:
+    rows = [row_of(one, now.isoformat(), datetime.isoformat) for one in fresh]
+    return [_array(values) for values in zip(*rows, strict=True)]
+
+
+def _array(values: Sequence[str | float | None]) -> str:
+    """An array as PostgreSQL reads it. The driver asks of each element what type it has, which takes twice as long."""
+    return f"{{{','.join(map(_element, values))}}}"
+
+
+def _element(value: str | float | None) -> str:
+    if value is None:
+        return "NULL"
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{escaped}"'
+    return repr(value)
 
 
 def _by_lineage(keys: Sequence[Key]) -> dict[str, list[str]]:

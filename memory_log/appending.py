@@ -22,6 +22,8 @@ COLUMNS = (
 )  # fmt: skip
 FACT_COLUMNS = ("experience_id", "position", "lineage", "subject", "relation", "value", "subject_words")
 
+_STATES = {state.value: state for state in ExperienceState}
+
 Key = tuple[str, str]
 """Lineage and idempotency key."""
 
@@ -60,6 +62,10 @@ class Fresh(NamedTuple):
     state: str
 
 
+class KeyTaken(Exception):
+    """A key of these rows is in the log already; nothing was stored, and no transaction is open."""
+
+
 class AppendDriver(Protocol):
     """One database's way to append, in one transaction; `begin` or `insert` starts it, `insert` or `end` ends it."""
 
@@ -67,7 +73,11 @@ class AppendDriver(Protocol):
         """Take the lineages' turn and look at what is there. Left out where nothing has to be known."""
 
     def insert(self, fresh: Sequence[Fresh], now: datetime) -> list[int]:
-        """Store the rows with their facts and commit. Their ids."""
+        """Store the rows with their facts and commit. Their ids.
+
+        Raises:
+            KeyTaken: only without `begin`, which would have told.
+        """
 
     def end(self) -> None:
         """End a transaction that has nothing to store."""
@@ -79,23 +89,35 @@ def append(driver: AppendDriver, calls: Sequence[Append], now: datetime) -> list
     Returns:
         For each call, its experiences, or the error of this call alone. An id stands for one that was there already.
     """
-    keys = list(dict.fromkeys((new.lineage, new.key) for call in calls for new in call.news if new.key is not None))
+    lineages = sorted({new.lineage for call in calls for new in call.news})
     most_pending: dict[str, int] = {}
     for call in calls:
-        for new in call.news if call.bound else ():
-            assert call.bound is not None
-            most_pending[new.lineage] = max(most_pending.get(new.lineage, 0), call.bound.most_pending)
-    lineages = sorted({new.lineage for call in calls for new in call.news})
-    # Facts name the ids of their experiences, which PostgreSQL gives before the rows only inside a transaction.
-    has_to_know = bool(keys or most_pending or any(new.facts for call in calls for new in call.news))
-    standing = driver.begin(lineages, keys, most_pending) if has_to_know else Standing({}, {}, frozenset())
-    plan = _Plan(standing)
-    outcomes = [plan.take(call) for call in calls]
-    ids = driver.insert(plan.fresh, now) if plan.fresh else []
-    if has_to_know and not plan.fresh:
+        if call.bound is not None:
+            for new in call.news:
+                most_pending[new.lineage] = max(most_pending.get(new.lineage, 0), call.bound.most_pending)
+    # Nearly every key is a new one: what is there is looked at only where that turns out wrong.
+    if not most_pending:
+        try:
+            return _carry_out(driver, calls, _Plan(Standing({}, {}, frozenset())), now)
+        except KeyTaken:
+            pass
+    keys = list(dict.fromkeys((new.lineage, new.key) for call in calls for new in call.news if new.key is not None))
+    plan = _Plan(driver.begin(lineages, keys, most_pending))
+    outcomes = _carry_out(driver, calls, plan, now)
+    if not plan.fresh:
         driver.end()
+    return outcomes
+
+
+def _carry_out(
+    driver: AppendDriver, calls: Sequence[Append], plan: "_Plan", now: datetime
+) -> list[list[int | Experience] | Exception]:
+    outcomes = [plan.take(call) for call in calls]
+    appended = _appended(plan.fresh, driver.insert(plan.fresh, now), now) if plan.fresh else []
     return [
-        outcome if isinstance(outcome, Exception) else [_appended(place, plan.fresh, ids, now) for place in outcome]
+        outcome
+        if isinstance(outcome, Exception)
+        else [appended[place.fresh] if place.stored is None else place.stored for place in outcome]
         for outcome in outcomes
     ]
 
@@ -226,21 +248,19 @@ def fact_rows(fresh: Sequence[Fresh], ids: Sequence[int]) -> list[tuple[Any, ...
     ]
 
 
-def _appended(place: _Place, fresh: Sequence[Fresh], ids: Sequence[int], now: datetime) -> int | Experience:
-    if place.stored is not None:
-        return place.stored
-    one = fresh[place.fresh]
+def _appended(fresh: Sequence[Fresh], ids: Sequence[int], now: datetime) -> list[Experience]:
     # Every value was checked when the new experience was made.
-    return Experience.model_construct(
-        **(
-            dict(one.new)
-            | {
-                "id": ids[place.fresh], "time": one.new.time or now, "appended_at": now,
-                "state": ExperienceState(one.state), "learned_in": None, "reason": None, "attempts": 0,
-                "not_before": None,
-            }
-        )
+    blank = Experience.model_construct(
+        **dict(fresh[0].new), id=0, appended_at=now, state=ExperienceState.PENDING, learned_in=None, reason=None,
+        attempts=0, not_before=None,
     )  # fmt: skip
+    return [
+        blank.model_copy(
+            update=one.new.__dict__
+            | {"id": number, "time": one.new.time or now, "state": _STATES[one.state]}
+        )
+        for one, number in zip(fresh, ids, strict=True)
+    ]
 
 
 def utc_text(time: datetime) -> str:

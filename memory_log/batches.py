@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
 from memory_log import claims, happenings, pauses, tables
 from memory_log.errors import BadInput, LeaseLost, LineageBusy, UnknownExperience, UnknownVersion
@@ -25,6 +25,39 @@ CLOCK_TOLERANCE_SECONDS = 60.0
 lineages, batches, members = tables.lineages, tables.batches, tables.batch_members
 experiences, versions, targets = tables.experiences, tables.versions, tables.targets
 
+# What every update says, made once: making a statement anew costs several times what SQLite takes to run it.
+_LINEAGE = select(lineages).where(lineages.c.name == bindparam("lineage"))
+_LINEAGE_LOCKED = _LINEAGE.with_for_update()
+_BATCH = select(batches).where(batches.c.id == bindparam("batch"))
+_MEMBERS = (
+    select(members.c.experience_id).where(members.c.batch_id == bindparam("batch")).order_by(members.c.experience_id)
+)
+_STANDING = select(batches.c.id).where(batches.c.lineage == bindparam("lineage"), batches.c.state == "open")
+_INSERT_BATCH = insert(batches).returning(batches.c.id)
+_INSERT_MEMBER = insert(members)
+_LEASE_MEMBERS = (
+    update(experiences)
+    .where(
+        experiences.c.id.in_(select(members.c.experience_id).where(members.c.batch_id == bindparam("batch")))
+    )
+    .values(state=ExperienceState.LEASED.value, batch_id=bindparam("batch"), not_before=None)
+)
+_LEARN = (
+    update(experiences)
+    .where(experiences.c.batch_id == bindparam("batch"))
+    .values(state=ExperienceState.LEARNED.value, learned_in=bindparam("version"), batch_id=None)
+)
+_REJECT_CANDIDATES = (
+    update(versions)
+    .where(versions.c.batch_id == bindparam("batch"), versions.c.state == VersionState.CANDIDATE.value)
+    .values(state=VersionState.REJECTED.value, reason=bindparam("why"))
+)
+_END = (
+    update(batches)
+    .where(batches.c.id == bindparam("batch"))
+    .values(state=bindparam("to"), reason=bindparam("why"), ended_at=bindparam("now"))
+)
+
 
 def lock(connection: Connection, lineage: str) -> Row[Any]:
     """The lineage's row, ours until the transaction ends.
@@ -32,7 +65,7 @@ def lock(connection: Connection, lineage: str) -> Row[Any]:
     Raises:
         UnknownVersion: nobody has called `ensure_lineage` for it.
     """
-    row = connection.execute(select(lineages).where(lineages.c.name == lineage).with_for_update()).one_or_none()
+    row = connection.execute(_LINEAGE_LOCKED, {"lineage": lineage}).one_or_none()
     if row is None:
         raise UnknownVersion(f"lineage {lineage!r} has no versions yet; `ensure_lineage` makes version 0")
     return row
@@ -167,7 +200,7 @@ def preview(connection: Connection, lineage: str, limit: int, order: ClaimOrder,
     Raises:
         NothingPending: there are none.
     """
-    row = connection.execute(select(lineages).where(lineages.c.name == lineage)).one_or_none()
+    row = connection.execute(_LINEAGE, {"lineage": lineage}).one_or_none()
     last = connection.execute(select(func.max(batches.c.id))).scalar() or 0
     return Batch(
         id=last + 1, lineage=lineage, parent_version=0 if row is None else row.head,
@@ -202,20 +235,13 @@ def open_batch_of(connection: Connection, lease: UpdaterLease, ids: Sequence[int
 
 
 def _insert_batch(connection: Connection, lease: UpdaterLease, head: int, ids: list[int], now: datetime) -> Batch:
-    standing = connection.execute(
-        select(batches.c.id).where(batches.c.lineage == lease.lineage, batches.c.state == "open")
-    ).scalar()
+    standing = connection.execute(_STANDING, {"lineage": lease.lineage}).scalar()
     if standing is not None:
         raise BadInput(f"batch {standing} of lineage {lease.lineage!r} is still open; admit or reject it first")
     row = {"lineage": lease.lineage, "parent_version": head, "state": "open", "fence": lease.fence, "opened_at": now}
-    batch_id = connection.execute(insert(batches).returning(batches.c.id), row).scalar_one()
-    connection.execute(insert(members), [{"batch_id": batch_id, "experience_id": number} for number in ids])
-    for piece in pieces(ids):
-        connection.execute(
-            update(experiences)
-            .where(experiences.c.id.in_(piece))
-            .values(state=ExperienceState.LEASED.value, batch_id=batch_id, not_before=None)
-        )
+    batch_id = connection.execute(_INSERT_BATCH, row).scalar_one()
+    connection.execute(_INSERT_MEMBER, [{"batch_id": batch_id, "experience_id": number} for number in ids])
+    connection.execute(_LEASE_MEMBERS, {"batch": batch_id})
     return Batch(
         id=batch_id, lineage=lease.lineage, parent_version=head, experience_ids=tuple(ids), state="open",
         fence=lease.fence,
@@ -224,12 +250,10 @@ def _insert_batch(connection: Connection, lease: UpdaterLease, head: int, ids: l
 
 def find(connection: Connection, batch_id: int) -> Batch:
     """The batch with its members, whatever became of it."""
-    row = connection.execute(select(batches).where(batches.c.id == batch_id)).one_or_none()
+    row = connection.execute(_BATCH, {"batch": batch_id}).one_or_none()
     if row is None:
         raise BadInput(f"there is no batch {batch_id}")
-    ids = connection.execute(
-        select(members.c.experience_id).where(members.c.batch_id == batch_id).order_by(members.c.experience_id)
-    ).scalars()
+    ids = connection.execute(_MEMBERS, {"batch": batch_id}).scalars()
     return Batch(
         id=row.id, lineage=row.lineage, parent_version=row.parent_version, experience_ids=tuple(ids),
         state=row.state, fence=row.fence,
@@ -261,12 +285,23 @@ def hold_batch(connection: Connection, lease: UpdaterLease, batch_id: int) -> Ba
         LeaseLost: the lease is over, or the batch was ended (also by forgetting one of its experiences).
     """
     hold(connection, lease)
-    batch = find(connection, batch_id)
+    check_open(connection, lease, batch_id)
+    return find(connection, batch_id)
+
+
+def check_open(connection: Connection, lease: UpdaterLease, batch_id: int) -> Row[Any]:
+    """The row of the batch, which is still ours under a lease that is.
+
+    Raises:
+        LeaseLost: the batch was ended.
+    """
+    batch = connection.execute(_BATCH, {"batch": batch_id}).one_or_none()
+    if batch is None:
+        raise BadInput(f"there is no batch {batch_id}")
     if batch.lineage != lease.lineage or batch.fence != lease.fence or batch.state != "open":
-        reason = connection.execute(select(batches.c.reason).where(batches.c.id == batch_id)).scalar()
         raise LeaseLost(
-            f"batch {batch_id} is {batch.state}{f' ({reason})' if reason else ''} and belongs to fence {batch.fence} "
-            f"of lineage {batch.lineage!r}; open a new batch"
+            f"batch {batch_id} is {batch.state}{f' ({batch.reason})' if batch.reason else ''} and belongs to fence "
+            f"{batch.fence} of lineage {batch.lineage!r}; open a new batch"
         )
     return batch
 
@@ -290,13 +325,9 @@ def reject(
 
 def commit(connection: Connection, batch_id: int, version: int, now: datetime) -> None:
     """End a batch whose version is admitted: its experiences are learned in it."""
-    connection.execute(
-        update(experiences)
-        .where(experiences.c.batch_id == batch_id)
-        .values(state=ExperienceState.LEARNED.value, learned_in=version, batch_id=None)
-    )
+    connection.execute(_LEARN, {"batch": batch_id, "version": version})
     _reject_candidates(connection, batch_id, f"version {version} was admitted for the same batch")
-    connection.execute(update(batches).where(batches.c.id == batch_id).values(state="committed", ended_at=now))
+    connection.execute(_END, {"batch": batch_id, "to": "committed", "why": None, "now": now})
 
 
 def abandon_open_batch(connection: Connection, lineage: str, reason: str, now: datetime, *, crashed: bool) -> None:
@@ -340,21 +371,16 @@ def _end(connection: Connection, batch_id: int, state: str, reason: str, now: da
     _reject_candidates(connection, batch_id, reason)
     # Targets of a batch that will never be admitted can never be replayed.
     connection.execute(delete(targets).where(targets.c.batch_id == batch_id))
-    ended = update(batches).where(batches.c.id == batch_id).values(state=state, reason=reason, ended_at=now)
-    connection.execute(ended)
+    connection.execute(_END, {"batch": batch_id, "to": state, "why": reason, "now": now})
 
 
 def _reject_candidates(connection: Connection, batch_id: int, reason: str) -> None:
-    connection.execute(
-        update(versions)
-        .where(versions.c.batch_id == batch_id, versions.c.state == VersionState.CANDIDATE.value)
-        .values(state=VersionState.REJECTED.value, reason=reason)
-    )
+    connection.execute(_REJECT_CANDIDATES, {"batch": batch_id, "why": reason})
 
 
 def is_being_updated(connection: Connection, lineage: str, now: datetime) -> bool:
     """Whether an unexpired lease stands on a lineage, which need not be there yet."""
-    row = connection.execute(select(lineages).where(lineages.c.name == lineage)).one_or_none()
+    row = connection.execute(_LINEAGE, {"lineage": lineage}).one_or_none()
     return row is not None and is_held(connection, row, now)
 
 
@@ -370,7 +396,7 @@ def num_abandoned(connection: Connection, lineage: str, at_most: int, now: datet
 
 def current_lease(connection: Connection, lineage: str) -> UpdaterLease | None:
     """The lease on record, expired or not."""
-    row = connection.execute(select(lineages).where(lineages.c.name == lineage)).one_or_none()
+    row = connection.execute(_LINEAGE, {"lineage": lineage}).one_or_none()
     if row is None or row.lease_owner is None:
         return None
     return UpdaterLease(lineage=lineage, owner=row.lease_owner, fence=row.fence, expires_at=row.lease_expires_at)

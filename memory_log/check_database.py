@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Table, func, inspect, select
 from sqlalchemy.exc import DBAPIError
 
 from memory_log import experiences as reading
-from memory_log.backup import own_programs
+from memory_log.backup import PROGRAMS, own_programs
 from memory_log.findings import MEND, RESTORE, SAVE, Finding
 from memory_log.search_index import SEARCH_SQLITE
 from memory_log.tables import SCHEMA_VERSION, experiences, metadata, schema_version
@@ -73,10 +73,7 @@ def check_schema(connection: Connection) -> Iterator[Finding]:
             yield _schema(f"the table {table.name} lacks {', '.join(sorted(lacking))}", SAVE)
         yield from _lacking_indexes(table, {str(one["name"]) for one in inspector.get_indexes(table.name)})
     if connection.dialect.name == "sqlite":
-        strangers = {
-            str(row[0])
-            for row in connection.exec_driver_sql("SELECT sql FROM sqlite_master WHERE type IN ('trigger', 'view')")
-        } - own_programs()
+        strangers = {str(row[0]) for row in connection.exec_driver_sql(PROGRAMS)} - own_programs()
         for program in sorted(strangers)[:_NUM_FAULTS]:
             yield _schema(
                 f"the log holds a program that no release put there: {' '.join(program.split())[:80]}",
@@ -91,18 +88,6 @@ def _lacking_indexes(table: Table, there: set[str]) -> Iterator[Finding]:
             check="schema", severity="warning", what=f"the table {table.name} lacks the indexes {sorted(lacking)}",
             mend=MEND,
         )  # fmt: skip
-
-
-def check_alembic(connection: Connection) -> Iterator[Finding]:
-    """Where alembic has been, its own table names the same schema."""
-    wanted = f"{SCHEMA_VERSION:04d}"
-    if inspect(connection).has_table("alembic_version"):
-        found = [str(one) for one in connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalars()]
-        if found != [wanted]:
-            yield Finding(
-                check="schema", severity="warning", mend=MEND,
-                what=f"alembic's table names schema {', '.join(found) or 'none'}, the log is of schema {wanted}",
-            )  # fmt: skip
 
 
 def check_search(connection: Connection, is_quick: bool) -> Iterator[Finding]:

@@ -7,8 +7,22 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, get_args
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, func, or_, select, union_all, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Integer,
+    Row,
+    Select,
+    bindparam,
+    func,
+    or_,
+    select,
+    union_all,
+    update,
+)
 
+from memory_log.columns import UtcDateTime
 from memory_log.errors import BadInput, NothingPending
 from memory_log.records import ClaimOrder, ExperienceState
 from memory_log.tables import experiences
@@ -21,6 +35,47 @@ FIRST_BACKOFF_SECONDS = 1.0
 MOST_BACKOFF_SECONDS = 300.0
 
 PENDING, SPILLED = ExperienceState.PENDING.value, ExperienceState.SPILLED.value
+
+
+_LIMIT: BindParameter[int] = bindparam("limit", type_=Integer)
+
+
+def _ready(state: str) -> Select[*tuple[Any, ...]]:
+    now: BindParameter[datetime] = bindparam("now", type_=UtcDateTime)
+    return select(experiences.c.id, experiences.c.attempts).where(
+        experiences.c.lineage == bindparam("of"),
+        experiences.c.state == state,
+        or_(experiences.c.not_before.is_(None), experiences.c.not_before <= now),
+    )
+
+
+def _by_age(*only_pending: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
+    # Each half is a walk along an index. Those that spilled wait like the others, and are often older.
+    halves = [_ready(PENDING).where(*only_pending), _ready(SPILLED)]
+    both = union_all(*(select(half.order_by(experiences.c.id).limit(_LIMIT).subquery()) for half in halves)).subquery()
+    return select(both).order_by(both.c.id).limit(_LIMIT)
+
+
+def _by_rank(
+    rank: ColumnElement[Any], is_ranked: ColumnElement[bool]
+) -> tuple[Select[*tuple[Any, ...]], Select[*tuple[Any, ...]]]:
+    ranked = _ready(PENDING).where(is_ranked).order_by(rank.desc(), experiences.c.id).limit(_LIMIT)
+    return ranked, _by_age(~is_ranked)
+
+
+# Made once: making a statement anew costs several times what SQLite takes to run it.
+_OLDEST = _by_age()
+_RANKED = {
+    "priority": _by_rank(experiences.c.priority, experiences.c.priority > 0),
+    "surprise": _by_rank(experiences.c.surprise, experiences.c.surprise.is_not(None)),
+}
+_SPILLED_OLDEST = (
+    select(experiences.c.id)
+    .where(experiences.c.lineage == bindparam("of"), experiences.c.state == SPILLED)
+    .order_by(experiences.c.id)
+    .limit(_LIMIT)
+)
+_LET_IN = update(experiences).where(experiences.c.id.in_(_SPILLED_OLDEST)).values(state=PENDING)
 
 
 def backoff_seconds(attempts: int) -> float:
@@ -54,35 +109,16 @@ def next_ids(connection: Connection, lineage: str, limit: int, order: ClaimOrder
 def _in_order(
     connection: Connection, lineage: str, limit: int, order: ClaimOrder, now: datetime
 ) -> Sequence[Row[Any]]:
+    asked = {"of": lineage, "now": now, "limit": limit}
     if order == "oldest":
-        return _oldest(connection, lineage, limit, now)
+        return connection.execute(_OLDEST, asked).all()
     # Few experiences have a priority or a surprise, and only those are in its index; all others follow, oldest first,
     # as do those that spilled, whatever they have.
-    rank = experiences.c.priority if order == "priority" else experiences.c.surprise
-    is_ranked = experiences.c.priority > 0 if order == "priority" else experiences.c.surprise.is_not(None)
-    ranked = _ready(lineage, PENDING, now).where(is_ranked).order_by(rank.desc(), experiences.c.id)
-    first = connection.execute(ranked.limit(limit)).all()
+    ranked, others = _RANKED[order]
+    first = connection.execute(ranked, asked).all()
     if len(first) == limit:
         return first
-    return [*first, *_oldest(connection, lineage, limit - len(first), now, ~is_ranked)]
-
-
-def _oldest(
-    connection: Connection, lineage: str, limit: int, now: datetime, *only_pending: ColumnElement[bool]
-) -> Sequence[Row[Any]]:
-    # Each half is a walk along an index. Those that spilled wait like the others, and are often older.
-    halves = [_ready(lineage, PENDING, now).where(*only_pending), _ready(lineage, SPILLED, now)]
-    firsts = [select(half.order_by(experiences.c.id).limit(limit).subquery()) for half in halves]
-    both = union_all(*firsts).subquery()
-    return connection.execute(select(both).order_by(both.c.id).limit(limit)).all()
-
-
-def _ready(lineage: str, state: str, now: datetime) -> Select[*tuple[Any, ...]]:
-    return select(experiences.c.id, experiences.c.attempts).where(
-        experiences.c.lineage == lineage,
-        experiences.c.state == state,
-        or_(experiences.c.not_before.is_(None), experiences.c.not_before <= now),
-    )
+    return [*first, *connection.execute(others, asked | {"limit": limit - len(first)})]
 
 
 def _nothing(connection: Connection, lineage: str) -> NothingPending:
@@ -101,19 +137,12 @@ def _nothing(connection: Connection, lineage: str) -> NothingPending:
 
 def let_in(connection: Connection, lineage: str, count: int) -> int:
     """Make the oldest spilled experiences pending, as many as there is room for. How many there were."""
-    oldest = (
-        select(experiences.c.id)
-        .where(experiences.c.lineage == lineage, experiences.c.state == SPILLED)
-        .order_by(experiences.c.id)
-        .limit(count)
-    )
-    found = connection.execute(update(experiences).where(experiences.c.id.in_(oldest)).values(state=PENDING))
-    return found.rowcount
+    return connection.execute(_LET_IN, {"of": lineage, "limit": count}).rowcount
 
 
 def num_waiting(connection: Connection, lineage: str, at_most: int, now: datetime) -> int:
     """How many could be claimed now, counted as far as `at_most`."""
-    return len(_oldest(connection, lineage, at_most, now))
+    return len(_in_order(connection, lineage, at_most, "oldest", now))
 
 
 def next_due(connection: Connection, lineage: str) -> datetime | None:

@@ -2,26 +2,24 @@
 
 import sqlite3
 import time
-import uuid
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_args
 
-from sqlalchemy import Connection, Engine, Transaction, create_engine, event, insert, select
+from sqlalchemy import Connection, Engine, Transaction, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
 from sqlalchemy.exc import ArgumentError, DBAPIError, InvalidatePoolError
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
-from memory_log import faults
+from memory_log import faults, schema
 from memory_log.bells import Bell, FifoBells
-from memory_log.errors import BadInput, LogUnavailable, SchemaTooNew, SelfParamError
+from memory_log.errors import BadInput, LogUnavailable, SelfParamError
 from memory_log.files import aside_of, publish, sync
 from memory_log.readonly import ReadonlyFile
 from memory_log.server import RETRY_PAUSE_SECONDS, Answer, answer_of, has_hung_up
-from memory_log.tables import SCHEMA_VERSION, metadata, schema_version
 from memory_log.wal import looked_at
 
 if TYPE_CHECKING:
@@ -34,7 +32,6 @@ Durability = Literal["full", "fast"]
 _SYNCHRONOUS: Final = {"full": "FULL", "fast": "NORMAL"}
 _SYNCHRONOUS_COMMIT: Final = {"full": "on", "fast": "off"}
 Reached = TypeVar("Reached")
-_SCHEMA_LOCK = 7_307_119_203  # an arbitrary number that all processes share
 
 
 class Database:
@@ -54,7 +51,7 @@ class Database:
         LogDamaged: the file is no database, or no longer one.
         LogUnavailable: the server does not answer.
         BadInput: another kind of URL, SQLite in memory (which other processes could not see), a folder without rights,
-            a server that lets us not in.
+            a server that lets us not in, an earlier log that cannot be brought up to date.
         SchemaTooNew: a newer release made the tables.
     """
 
@@ -259,46 +256,14 @@ class Database:
 
     def _check_tables(self) -> None:
         with self.reading() as connection:
-            found = connection.execute(select(schema_version.c.version)).scalar_one()
-        if found < SCHEMA_VERSION:
-            raise BadInput(
-                f"the log at {self._place} has schema version {found}, this release reads {SCHEMA_VERSION}: open it "
-                "once where it can be written, which brings it up to date"
-            )
-        _check_not_newer(found)
+            schema.check(connection, self._place)
 
     def _make_tables(self) -> None:
         with self.writing() as connection:
-            if connection.dialect.name == "postgresql":
-                # CREATE TABLE IF NOT EXISTS still fails when two processes race for it.
-                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_SCHEMA_LOCK})")
-            if not connection.dialect.has_table(connection, schema_version.name):
-                metadata.create_all(connection)
-                row = {"id": 1, "version": SCHEMA_VERSION, "identity": uuid.uuid4().hex}
-                connection.execute(insert(schema_version).values(row))
-            found: int = connection.execute(select(schema_version.c.version)).scalar_one()
-            if found < SCHEMA_VERSION and not self.is_sqlite:
-                _bring_up_to_date(connection, found)
-        _check_not_newer(found)
-        if found < SCHEMA_VERSION and self.is_sqlite:
-            self._remake_tables()
-
-    def _remake_tables(self) -> None:
-        with self.bare() as connection:
-            connection.exec_driver_sql("PRAGMA foreign_keys=OFF")  # of no effect inside a transaction
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-            found: int = connection.execute(select(schema_version.c.version)).scalar_one()
-            if found < SCHEMA_VERSION:  # else another process was quicker
-                _bring_up_to_date(connection, found)
-                broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
-                if broken is not None:
-                    raise BadInput(
-                        f"the log at {self._place} cannot be brought up to date: a row of {broken[0]} names one of "
-                        f"{broken[2]} that is not there; restore a back-up"
-                    )
-            connection.commit()
-            connection.exec_driver_sql("PRAGMA foreign_keys=ON")
-            connection.commit()
+            is_up_to_date = schema.make(connection, self._place)
+        if not is_up_to_date:
+            with self.bare() as connection:
+                schema.remake(connection, self._place)
 
 
 class DriverTransaction:
@@ -311,20 +276,6 @@ class DriverTransaction:
     connection: Any
     is_committing = False
     is_heard = True
-
-
-def _check_not_newer(found: int) -> None:
-    if found > SCHEMA_VERSION:
-        raise SchemaTooNew(
-            f"the log has schema version {found}, this release reads up to {SCHEMA_VERSION}; "
-            "install the newer release that wrote it"
-        )
-
-
-def _bring_up_to_date(connection: Connection, found: int) -> None:
-    from memory_log import migrations  # alembic is slow to import, and needed once in a log's life
-
-    migrations.upgrade(connection, found)
 
 
 def _checked(url: str) -> URL:

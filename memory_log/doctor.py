@@ -41,7 +41,7 @@ _CHECKS: Final[dict[str, _Check]] = {
 }
 # Slots first, then what deletes targets from them.
 _MENDS: Final = (
-    mending.follow_schema, mending.make_indexes, mending.rebuild_search, mending.end_leases, mending.put_back,
+    mending.make_indexes, mending.rebuild_search, mending.end_leases, mending.put_back,
     mending.stop_putting_off, mending.reject_candidates, mending.derive_replay, mending.forget_rest,
     mending.drop_targets,
 )  # fmt: skip
@@ -117,7 +117,7 @@ class LogDoctor:
             if name == "database":
                 return list(check_database.check_whole(tx, is_quick))
             if name == "schema":
-                return [*check_database.check_schema(tx), *check_database.check_alembic(tx)]
+                return list(check_database.check_schema(tx))
             if name == "rows":
                 return list(check_database.check_rows(tx, lambda done, of: progress("checking rows", done, of)))
             return list(_CHECKS[name](tx, self._clock()))

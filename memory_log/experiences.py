@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, select, update
+from sqlalchemy import Connection, Row, Select, delete, func, select, update
 
 from memory_log import search, tables
 from memory_log.errors import BadInput, LogDamaged, UnknownExperience
@@ -34,19 +34,31 @@ def find(connection: Connection, ids: Iterable[int]) -> dict[int, Experience]:
     """Those of the experiences that are there, by id."""
     found: dict[int, Experience] = {}
     for piece in pieces([number for number in ids if 0 < number <= MAX_INTEGER]):
-        rows = connection.execute(select(*COLUMNS).where(experiences.c.id.in_(piece))).all()
-        found |= {experience.id: experience for experience in records_of(connection, rows)}
+        statement = select(*COLUMNS).where(experiences.c.id.in_(piece))
+        found |= {experience.id: experience for experience in records_of(connection, statement)}
     return found
 
 
-def records_of(connection: Connection, rows: Sequence[Row[Any]]) -> list[Experience]:
-    """The records of rows of `COLUMNS`, with their facts, in the order of the rows."""
+def records_of(connection: Connection, query: Select[Any]) -> list[Experience]:
+    """The records that a query for `COLUMNS` finds, with their facts, in the order of the rows.
+
+    Raises:
+        LogDamaged: a row holds what no append lets in.
+    """
+    rows = _rows(connection, query)
     facts_of: dict[int, list[Fact]] = defaultdict(list)
     for piece in pieces([row.id for row in rows]):
         statement = select(facts).where(facts.c.experience_id.in_(piece)).order_by(facts.c.experience_id)
         for row in connection.execute(statement.order_by(facts.c.position)):
             facts_of[row.experience_id].append(Fact(subject=row.subject, relation=row.relation, value=row.value))
     return [_record(row, facts_of[row.id]) for row in rows]
+
+
+def _rows(connection: Connection, statement: Select[Any]) -> Sequence[Row[Any]]:
+    try:
+        return connection.execute(statement).all()
+    except ValueError as exc:  # a time or a mapping that is none
+        raise _damaged("an experience", exc) from exc
 
 
 def _record(row: Row[Any], facts_of_it: Sequence[Fact]) -> Experience:
@@ -56,10 +68,14 @@ def _record(row: Row[Any], facts_of_it: Sequence[Fact]) -> Experience:
             raise BadInput("its text holds NUL characters")
         return Experience(**row._mapping, facts=tuple(facts_of_it))
     except BadInput as exc:
-        raise LogDamaged(
-            f"experience {row.id} is damaged in the log: {exc}; examine the log with `selfparam doctor`, which also "
-            "gets out what can still be read, or restore a back-up"
-        ) from exc
+        raise _damaged(f"experience {row.id}", exc) from exc
+
+
+def _damaged(what: str, why: Exception) -> LogDamaged:
+    return LogDamaged(
+        f"{what} is damaged in the log: {why}; examine the log with `selfparam doctor`, which also gets out what can "
+        "still be read, or restore a back-up"
+    )
 
 
 def lineages(connection: Connection) -> list[str]:
@@ -94,8 +110,7 @@ def matching(
     if not terms or not all(term.words for term in terms):
         return []
     statement = search.newest_first(select(*COLUMNS), connection.dialect.name, terms, before_id)
-    rows = connection.execute(statement.where(experiences.c.lineage == lineage).limit(limit)).all()
-    return records_of(connection, rows)
+    return records_of(connection, statement.where(experiences.c.lineage == lineage).limit(limit))
 
 
 def has_fact_about(connection: Connection, lineage: str, subject: str) -> bool:

@@ -31,7 +31,7 @@ class Selection(Record):
 def page(connection: Connection, selection: Selection, after_id: int, limit: int) -> list[Experience]:
     """The first of the selected experiences after an id, by increasing id."""
     statement = _selected(selection).where(experiences.c.id > after_id).order_by(experiences.c.id)
-    return records_of(connection, connection.execute(statement.limit(limit)).all())
+    return records_of(connection, statement.limit(limit))
 
 
 def newest(connection: Connection, selection: Selection, before_id: int | None, limit: int) -> list[Experience]:
@@ -39,7 +39,7 @@ def newest(connection: Connection, selection: Selection, before_id: int | None, 
     statement = _selected(selection).order_by(experiences.c.id.desc())
     if before_id is not None:
         statement = statement.where(experiences.c.id < before_id)
-    return records_of(connection, connection.execute(statement.limit(limit)).all())
+    return records_of(connection, statement.limit(limit))
 
 
 def _selected(selection: Selection) -> Select[Any]:
@@ -65,8 +65,8 @@ def with_keys(connection: Connection, names: Sequence[tuple[str, str]]) -> dict[
         for piece in pieces(keys):
             # One lineage at a time: SQLite looks for pairs of columns without the index, row by row.
             matching = (experiences.c.lineage == lineage) & experiences.c.key.in_(piece)
-            rows = connection.execute(select(*COLUMNS).where(matching)).all()
-            found |= {(lineage, str(one.key)): one for one in records_of(connection, rows)}
+            query = select(*COLUMNS).where(matching)
+            found |= {(lineage, str(one.key)): one for one in records_of(connection, query)}
     return found
 
 

@@ -168,14 +168,6 @@ def rebuild_search(connection: Connection, now: datetime) -> Iterator[str]:
     yield "made the index of words anew"
 
 
-def follow_schema(connection: Connection, now: datetime) -> Iterator[str]:
-    """Let alembic's table name the schema that the log says it has."""
-    for _ in check_database.check_alembic(connection):
-        connection.exec_driver_sql("DELETE FROM alembic_version")
-        connection.exec_driver_sql(f"INSERT INTO alembic_version VALUES ('{tables.SCHEMA_VERSION:04d}')")
-        yield f"let alembic's table name schema {tables.SCHEMA_VERSION:04d}"
-
-
 def make_indexes(connection: Connection, now: datetime) -> Iterator[str]:
     """Make the indexes that are missing."""
     inspector = inspect(connection)

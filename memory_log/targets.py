@@ -8,7 +8,20 @@ import random
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    RowMapping,
+    Select,
+    and_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from memory_log import tables
 from memory_log.errors import BadInput
@@ -23,6 +36,12 @@ targets, live, supersessions, experiences = (
 )
 
 _COLUMNS = [targets.c[name] for name in StoredTarget.model_fields]
+_ADMIT_TARGETS = (
+    update(targets)
+    .where(targets.c.batch_id == bindparam("batch"))
+    .values(version=bindparam("number"))
+    .returning(targets.c.id)
+)
 
 
 def store(connection: Connection, batch: Batch, news: Sequence[NewTarget]) -> list[int]:
@@ -48,10 +67,8 @@ def store(connection: Connection, batch: Batch, news: Sequence[NewTarget]) -> li
 
 def admit_batch(connection: Connection, lineage: str, batch_id: int, version: int) -> None:
     """Let replay draw the batch's targets, from now on the version's."""
-    ours = targets.c.batch_id == batch_id
-    connection.execute(update(targets).where(ours).values(version=version))
-    ids = connection.execute(select(targets.c.id).where(ours).order_by(targets.c.id)).scalars().all()
-    go_live(connection, lineage, ids)
+    found = connection.execute(_ADMIT_TARGETS, {"batch": batch_id, "number": version})
+    go_live(connection, lineage, sorted(found.scalars()))
 
 
 def go_live(connection: Connection, lineage: str, ids: Sequence[int]) -> None:

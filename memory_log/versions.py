@@ -7,16 +7,28 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from memory_log import batches, happenings, tables, targets
 from memory_log.errors import BadInput, BaseModelChanged, HeadMoved, UnknownVersion
+from memory_log.fields import MAX_INTEGER
 from memory_log.records import DeltaRef, ExperienceState, UpdaterLease, Version, VersionState
 from memory_log.words import pieces
 
 lineages, experiences = tables.lineages, tables.experiences
 versions, members = tables.versions, tables.batch_members
+
+# Made once: making a statement anew costs several times what SQLite takes to run it.
+_VERSION = select(versions).where(versions.c.lineage == bindparam("lineage"), versions.c.number == bindparam("number"))
+_LAST = select(func.max(versions.c.number)).where(versions.c.lineage == bindparam("lineage"))
+_INSERT = insert(versions)
+_ADMIT = (
+    update(versions)
+    .where(versions.c.lineage == bindparam("of"), versions.c.number == bindparam("which"))
+    .values(state=VersionState.ADMITTED.value, metrics=bindparam("measured", type_=versions.c.metrics.type))
+)
+_MOVE_HEAD = update(lineages).where(lineages.c.name == bindparam("lineage")).values(head=bindparam("number"))
 
 # What a roll forward finds learned after all: every state but forgotten (and leased, which no rollback meets).
 _LEARNABLE = [state.value for state in (ExperienceState.PENDING, ExperienceState.REFUSED, ExperienceState.DEAD)]
@@ -73,14 +85,15 @@ def find(connection: Connection, lineage: str, number: int) -> Version:
     Raises:
         UnknownVersion: names the versions that there are.
     """
-    ours = versions.c.lineage == lineage
-    last: int | None = connection.execute(select(func.max(versions.c.number)).where(ours)).scalar()
+    if 0 <= number <= MAX_INTEGER:
+        row = connection.execute(_VERSION, {"lineage": lineage, "number": number}).one_or_none()
+        if row is not None:
+            return _record(row)
+    last: int | None = connection.execute(_LAST, {"lineage": lineage}).scalar()
     if last is None:
         raise UnknownVersion(f"lineage {lineage!r} has no versions yet; its first update makes them")
-    if not 0 <= number <= last:
-        there = "only version 0" if last == 0 else f"versions 0 to {last}"
-        raise UnknownVersion(f"lineage {lineage!r} has {there}, got {number}; list them with `versions`")
-    return _record(connection.execute(select(versions).where(ours, versions.c.number == number)).one())
+    there = "only version 0" if last == 0 else f"versions 0 to {last}"
+    raise UnknownVersion(f"lineage {lineage!r} has {there}, got {number}; list them with `versions`")
 
 
 def _record(row: Row[Any]) -> Version:
@@ -134,17 +147,21 @@ def add_candidate(
     now: datetime,
 ) -> Version:
     """Record what an update yielded, before the gate decides. Its number is never given to another one."""
-    batch = batches.hold_batch(connection, lease, batch_id)
-    last = connection.execute(select(func.max(versions.c.number)).where(versions.c.lineage == lease.lineage))
-    number = last.scalar_one() + 1
+    batches.hold(connection, lease)
+    batch = batches.check_open(connection, lease, batch_id)
+    number: int = connection.execute(_LAST, {"lineage": lease.lineage}).scalar_one() + 1
     row = {
         "lineage": lease.lineage, "number": number, "parent": batch.parent_version, "batch_id": batch_id,
         "state": VersionState.CANDIDATE.value, "delta_path": delta.path, "delta_sha256": delta.sha256,
         "delta_kind": delta.kind, "delta_bytes": delta.num_bytes, "weights_hash": weights_hash,
         "metrics": dict(metrics), "created_at": now,
     }  # fmt: skip
-    connection.execute(insert(versions).values(row))
-    return find(connection, lease.lineage, number)
+    connection.execute(_INSERT, row)
+    return Version(
+        lineage=lease.lineage, number=number, parent=batch.parent_version, batch_id=batch_id,
+        state=VersionState.CANDIDATE, delta=delta, weights_hash=weights_hash, metrics=dict(metrics), reason=None,
+        created_at=now,
+    )  # fmt: skip
 
 
 def admit(
@@ -171,18 +188,15 @@ def admit(
             f"version {row.head}; open a new batch on top of it"
         )
     _check_state(candidate, VersionState.CANDIDATE, "admitted")
-    batch_id = batches.hold_batch(connection, lease, candidate.batch_id or 0).id
-    connection.execute(
-        update(versions)
-        .where(versions.c.lineage == lease.lineage, versions.c.number == number)
-        .values(state=VersionState.ADMITTED.value, metrics=candidate.metrics | dict(metrics or {}))
-    )
+    batch_id = batches.check_open(connection, lease, candidate.batch_id or 0).id
+    measured = candidate.metrics | {name: float(figure) for name, figure in (metrics or {}).items()}
+    connection.execute(_ADMIT, {"of": lease.lineage, "which": number, "measured": measured})
     batches.commit(connection, batch_id, number, now)
     targets.admit_batch(connection, lease.lineage, batch_id, number)
     _check_superseders(connection, lease.lineage, superseded)
     targets.supersede(connection, lease.lineage, number, superseded)
-    connection.execute(update(lineages).where(lineages.c.name == lease.lineage).values(head=number))
-    return find(connection, lease.lineage, number)
+    connection.execute(_MOVE_HEAD, {"lineage": lease.lineage, "number": number})
+    return candidate.model_copy(update={"state": VersionState.ADMITTED, "metrics": measured})
 
 
 def _check_state(version: Version, wanted: VersionState, verb: str) -> None:

@@ -1,6 +1,6 @@
-"""What alembic runs to reach the database: the connection that `upgrade` was given, in its transaction."""
+"""What alembic runs to reach the database: what `upgrade` says, in its caller's transaction."""
 
 from alembic import context
 
-context.configure(connection=context.config.attributes["connection"])
+context.configure(**context.config.attributes["options"])
 context.run_migrations()

@@ -18,6 +18,10 @@ _COLUMNS = (
     "batch_id, learned_in, reason, attempts"
 )
 
+# Whoever updates a lineage takes its row first. Once this lock is ours, nobody is in the midst of that, holding one of
+# the other tables and waiting for the next.
+_LOCK = "LOCK TABLE lineages, experiences, batches, schema_version IN ACCESS EXCLUSIVE MODE"
+
 # SQLite cannot change a CHECK: the table is made anew, filled, and takes the old one's name, as sqlite.org says under
 # ALTER TABLE. What is not known of old rows is when they were appended; when they were lived comes closest.
 _SQLITE = (
@@ -74,8 +78,15 @@ _SQLITE = (
     """CREATE TRIGGER experience_words_delete AFTER DELETE ON experiences BEGIN
         INSERT INTO experience_words(experience_words, rowid, words) VALUES ('delete', old.id, old.words);
     END""",
-    # The column's default is there for SQLite only, which asks for one; it is overwritten below.
-    "ALTER TABLE schema_version ADD COLUMN identity TEXT NOT NULL DEFAULT ''",
+    """CREATE TABLE schema_version_3 (
+        id INTEGER NOT NULL CONSTRAINT one_schema_version CHECK (id = 1),
+        version INTEGER NOT NULL,
+        identity TEXT NOT NULL,
+        PRIMARY KEY (id)
+    )""",
+    "INSERT INTO schema_version_3 (id, version, identity) SELECT id, version, '' FROM schema_version",
+    "DROP TABLE schema_version",
+    "ALTER TABLE schema_version_3 RENAME TO schema_version",
     "ALTER TABLE batches ADD COLUMN ended_at DATETIME",
 )
 _POSTGRESQL = (
@@ -87,8 +98,9 @@ _POSTGRESQL = (
         ADD COLUMN priority INTEGER DEFAULT '0' NOT NULL,
         ADD COLUMN surprise DOUBLE PRECISION,
         ADD COLUMN not_before TIMESTAMP WITH TIME ZONE""",
-    "UPDATE experiences SET appended_at = time",
-    "ALTER TABLE experiences ALTER COLUMN appended_at SET NOT NULL",
+    # An UPDATE would leave every row behind once more, and take twice as long.
+    """ALTER TABLE experiences
+        ALTER COLUMN appended_at TYPE TIMESTAMP WITH TIME ZONE USING time, ALTER COLUMN appended_at SET NOT NULL""",
     "ALTER TABLE experiences ADD CONSTRAINT only_pending_is_put_off CHECK (not_before IS NULL OR state = 'pending')",
     "ALTER TABLE experiences DROP CONSTRAINT one_experience_per_key",
     "DROP INDEX experiences_by_batch",
@@ -108,10 +120,31 @@ _BOTH = (
     "CREATE INDEX batches_by_member ON batch_members (experience_id)",
 )
 
+_WORD_CHARACTERS = 500
+_AT_ONCE = 200
+
+
+def _cut_long_words(connection: sa.Connection) -> None:
+    # Earlier releases stored words of any length. PostgreSQL cannot index the longest, and a search cuts what it
+    # looks for.
+    last = 0
+    page = sa.text(
+        f"SELECT id, words FROM experiences WHERE id > :last AND length(words) > {_WORD_CHARACTERS} "
+        f"ORDER BY id LIMIT {_AT_ONCE}"
+    )
+    while rows := connection.execute(page, {"last": last}).all():
+        last = rows[-1].id
+        cut = [(row, " ".join(word[:_WORD_CHARACTERS] for word in row.words.split(" "))) for row in rows]
+        if changed := [{"id": row.id, "words": words} for row, words in cut if words != row.words]:
+            connection.execute(sa.text("UPDATE experiences SET words = :words WHERE id = :id"), changed)
+
 
 def upgrade() -> None:
     """Change the tables, make the index of words, and give the log an identity."""
     is_sqlite = op.get_bind().dialect.name == "sqlite"
+    if not is_sqlite:
+        op.get_bind().exec_driver_sql(_LOCK)
+    _cut_long_words(op.get_bind())
     for statement in (*(_SQLITE if is_sqlite else _POSTGRESQL), *_BOTH):
         op.get_bind().exec_driver_sql(statement)
     op.create_table(

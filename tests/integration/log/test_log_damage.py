@@ -1,6 +1,7 @@
 """A SQLite log whose files lost something: refused by name, again and again, and left as they are."""
 
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -126,3 +127,15 @@ def test_a_text_whose_page_was_wiped_is_not_served(tmp_path: Path) -> None:
         file.write(bytes(4092))
     with MemoryLog(f"sqlite:///{path}") as log, pytest.raises(LogDamaged, match=r"experience 1 is damaged.*NUL"):
         log.get(1)
+
+
+def test_a_time_that_is_none_is_named_as_damage(tmp_path: Path) -> None:
+    path = tmp_path / "log.db"
+    with MemoryLog(f"sqlite:///{path}") as log:
+        log.append(experience("Something."))
+    connection = sqlite3.connect(path)
+    with connection:
+        connection.execute("UPDATE experiences SET time = '2026-?'")
+    connection.close()
+    with MemoryLog(f"sqlite:///{path}") as log, pytest.raises(LogDamaged, match="an experience is damaged"):
+        log.experiences("default")

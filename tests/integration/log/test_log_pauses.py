@@ -1,9 +1,6 @@
-"""Pauses, what tells of batches, and logs of an earlier schema version, over both databases."""
-
-import threading
+"""Pauses, and what tells of batches, over both databases."""
 
 import pytest
-import sqlalchemy
 
 from memory_log.errors import BadInput, LineageBusy, NothingPending, UpdatesPaused
 from memory_log.log import MemoryLog
@@ -111,46 +108,3 @@ def test_targets_are_found_by_their_ids_and_missing_ones_left_out(log: MemoryLog
     every = log.targets_of(lived.id)
     assert log.targets_by_ids([every[2].id, 10_000, every[0].id]) == [every[0], every[2]]
     assert log.targets_by_ids([]) == []
-
-
-def as_version_1(log_url: str) -> sqlalchemy.Engine:
-    """Make the log what schema version 1 was."""
-    engine = sqlalchemy.create_engine(log_url.replace("postgresql://", "postgresql+psycopg://"))
-    with engine.begin() as connection:
-        connection.execute(sqlalchemy.text("DROP TABLE pauses"))
-        connection.execute(sqlalchemy.text("UPDATE schema_version SET version = 1"))
-    return engine
-
-
-def test_a_log_of_schema_version_1_is_brought_up_to_date_with_its_rows(log: MemoryLog, log_url: str) -> None:
-    version, (lived,) = learn(log, mug("drawer"))
-    waiting = log.append(mug("sink"))
-    log.close()
-    engine = as_version_1(log_url)
-    with MemoryLog(log_url) as again:
-        assert (again.get(lived.id), again.get(waiting.id)) == (lived, waiting)
-        assert again.head("default") == version and len(again.targets_of(lived.id)) == 2
-        assert again.pause("default", by="mira") == again.pause_of("default")
-    with engine.connect() as connection:
-        assert connection.execute(sqlalchemy.text("SELECT version FROM schema_version")).scalars().all() == [2]
-    engine.dispose()
-    with MemoryLog(log_url) as third:
-        assert third.pause_of("default") is not None, "a log that is up to date is left alone"
-
-
-def test_threads_that_open_a_log_of_schema_version_1_at_once_all_can(log: MemoryLog, log_url: str) -> None:
-    log.append(mug("sink"))
-    as_version_1(log_url).dispose()
-    opened: list[int] = []
-
-    def open_and_count() -> None:
-        with MemoryLog(log_url) as one:
-            one.check_not_paused("default")
-            opened.append(len(one.experiences("default")))
-
-    threads = [threading.Thread(target=open_and_count) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert opened == [1] * 4
