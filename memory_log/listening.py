@@ -44,7 +44,7 @@ class ListeningBells:
     """
 
     def __init__(self, engine: Engine) -> None:
-        self._settings = _OURS | engine.dialect.create_connect_args(engine.url)[1]
+        self._settings = {**_OURS, **engine.dialect.create_connect_args(engine.url)[1]}
         self._lock = threading.Lock()  # guards the four below
         self._hung: dict[str, set[Bell]] = {}
         self._thread: threading.Thread | None = None
