@@ -24,6 +24,7 @@ from memory_log.appending import (
     row_of,
     utc_text,
 )
+from memory_log.bells import CHANNEL_LOCK, mark_of
 from memory_log.database import DriverTransaction
 
 if TYPE_CHECKING:
@@ -120,18 +121,22 @@ class PostgresqlAppend:
     """
 
     _TURNS = "SELECT pg_advisory_xact_lock(hashtextextended(name, 0)) FROM unnest(%s::text[]) AS turn (name)"
+    # Ringing is a trip of its own, which is spared where nobody waits. Whoever begins to wait while this lock is held
+    # looks at the log when it is free, after the commit.
+    _IS_HEARD = f"SELECT bool_or(NOT pg_try_advisory_xact_lock({CHANNEL_LOCK})) FROM unnest(%s::text[]) AS mark"
     # One statement is one transaction and one trip. Its own snapshot is older than the turn, which matters to nothing
     # that it reads, and ids are drawn after the turn.
     _INSERT = (
         f"WITH turn AS MATERIALIZED ({_TURNS}), first AS MATERIALIZED (SELECT count(*) FROM turn) "
         f"INSERT INTO experiences ({', '.join(COLUMNS)}) "
-        f"SELECT {_NEW_COLUMNS} FROM first, {_NEW} ORDER BY place RETURNING id"
+        f"SELECT {_NEW_COLUMNS} FROM first, {_NEW} ORDER BY place RETURNING id, ({_IS_HEARD})"
     )
     # The same for one row alone, which arrays would make dearer by half.
     _INSERT_ONE = (
         "WITH turn AS MATERIALIZED (SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))) "
         f"INSERT INTO experiences ({', '.join(COLUMNS)}) SELECT {_VALUES} FROM turn "
-        "ON CONFLICT (lineage, key) WHERE key IS NOT NULL DO NOTHING RETURNING id"
+        "ON CONFLICT (lineage, key) WHERE key IS NOT NULL DO NOTHING "
+        f"RETURNING id, (SELECT NOT pg_try_advisory_xact_lock({CHANNEL_LOCK}) FROM (SELECT %s::text AS mark) AS one)"
     )
     _IDS = "SELECT nextval(pg_get_serial_sequence('experiences', 'id')) FROM generate_series(1, %s)"
     _INSERT_WITH_IDS = (
@@ -201,11 +206,12 @@ class PostgresqlAppend:
         self._transaction.is_committing = True
         try:
             if len(fresh) == 1:
-                row = row_of(fresh[0], now, _as_it_is)
-                found = self._connection.execute(self._INSERT_ONE, (fresh[0].new.lineage, *row)).fetchall()
+                lineage, row = fresh[0].new.lineage, row_of(fresh[0], now, _as_it_is)
+                found = self._connection.execute(self._INSERT_ONE, (lineage, *row, mark_of(lineage))).fetchall()
             else:
                 lineages = sorted({one.new.lineage for one in fresh})
-                found = self._connection.execute(self._INSERT, (lineages, *_columns(fresh, now))).fetchall()
+                marks = [mark_of(lineage) for lineage in lineages]
+                found = self._connection.execute(self._INSERT, (lineages, *_columns(fresh, now), marks)).fetchall()
         except Exception as exc:
             if not _says_unique(exc):
                 raise
@@ -213,6 +219,7 @@ class PostgresqlAppend:
         if not found:
             self._transaction.is_committing = False
             raise KeyTaken
+        self._transaction.is_heard = any(row[1] for row in found)
         return sorted(row[0] for row in found)
 
     def end(self) -> None:

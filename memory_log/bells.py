@@ -24,6 +24,10 @@ from sqlalchemy import Connection
 from memory_log.errors import BadInput
 
 MARK_LENGTH: Final = 32
+# In PostgreSQL: the channel of a lineage's `mark`, and the number of the lock that everybody who listens there shares.
+# Several logs may share a database, one a schema: the number of one of its tables tells them apart.
+CHANNEL: Final = "'selfparam_bell_' || to_regclass('lineages')::oid || '_' || mark"
+CHANNEL_LOCK: Final = f"hashtextextended({CHANNEL}, 1)"
 # poll() takes milliseconds as a C int.
 _MOST_MILLISECONDS: Final = 2**31 - 1
 _READ_BYTES: Final = 65536
@@ -158,6 +162,7 @@ class FifoBells:
     def __init__(self, log_file: Path) -> None:
         self._log_file = log_file.resolve()
         self._folder = Path(f"{self._log_file}-bells")
+        self._folder_name = str(self._folder)  # ringing is part of every append: a string is faster
 
     def bell(self, lineage: str) -> Bell:
         """A new bell for the lineage."""
@@ -169,14 +174,14 @@ class FifoBells:
 
     def ring(self, lineages: Collection[str], _driver: object) -> None:
         """Ring every bell of these lineages, in whichever process; never fails."""
-        marks = {mark_of(lineage) for lineage in lineages}
         try:
-            names = os.listdir(self._folder)
+            names = os.listdir(self._folder_name)
         except OSError:  # nobody has ever waited, or we may not look
             return
+        marks = {mark_of(lineage) for lineage in lineages} if names else set()
         for name in names:
             if name.partition(".")[0] in marks:
-                _ring_fifo(self._folder / name)
+                _ring_fifo(f"{self._folder_name}/{name}")
 
     def close(self) -> None:
         """Nothing is held between calls."""
@@ -221,13 +226,13 @@ class FifoBells:
                     path.unlink()
 
 
-def _ring_fifo(path: Path) -> None:
+def _ring_fifo(path: str) -> None:
     try:
         writing = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
     except OSError as exc:
         if exc.errno == errno.ENXIO:  # nobody reads
             with suppress(OSError):
-                path.unlink()
+                os.unlink(path)
         return
     try:
         if stat.S_ISFIFO(os.fstat(writing).st_mode):

@@ -270,11 +270,12 @@ class DriverTransaction:
     """A driver's connection, and how far its transaction is.
 
     The body sets `is_committing` before COMMIT, or before a statement that commits by itself: from there on the answer
-    may be lost with everything stored.
+    may be lost with everything stored. It clears `is_heard` if it has learned that nobody waits for what it changes.
     """
 
     connection: Any
     is_committing = False
+    is_heard = True
 
 
 def _checked(url: str) -> URL:

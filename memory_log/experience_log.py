@@ -106,7 +106,8 @@ class ExperienceLog:
         with self._database.driver() as transaction:
             driver = (SqliteAppend if self._database.is_sqlite else PostgresqlAppend)(transaction)
             outcomes = append(driver, calls, self._clock())
-            self._database.ring(_lineages_told(outcomes), transaction.connection)
+            if transaction.is_heard:
+                self._database.ring(_lineages_told(outcomes), transaction.connection)
             return outcomes
 
     def get(self, experience_id: int) -> Experience:

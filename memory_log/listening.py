@@ -14,7 +14,7 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import Engine
 
-from memory_log.bells import MARK_LENGTH, Bell, mark_of, piped_bell
+from memory_log.bells import CHANNEL, CHANNEL_LOCK, MARK_LENGTH, Bell, mark_of, piped_bell
 
 FIRST_PAUSE_SECONDS: Final = 0.1
 LONGEST_PAUSE_SECONDS: Final = 5.0
@@ -23,15 +23,14 @@ CLOSE_SECONDS: Final = 2.0
 
 _OURS: Final = {"connect_timeout": 10, "keepalives_idle": 30, "application_name": "selfparam bells"}
 
-# Several logs may share a database, one a schema: the number of one of its tables tells them apart.
-_PREFIX: Final = "'selfparam_bell_' || to_regclass('lineages')::oid || '_'"
-
 # A transaction that notifies holds a lock of the whole server until it is on disk, and with it every other that does.
 # This one comes after the change is on disk, holds nothing, and need not be on disk itself.
 _RING: Final = (
-    f"SELECT set_config('synchronous_commit', 'off', true), pg_notify({_PREFIX} || mark, '') "
+    f"SELECT set_config('synchronous_commit', 'off', true), pg_notify({CHANNEL}, '') "
     "FROM unnest(%s::text[]) AS mark"
 )
+
+_MARK: Final = "(SELECT %s::text AS mark) AS one"
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -44,7 +43,7 @@ class ListeningBells:
     """
 
     def __init__(self, engine: Engine) -> None:
-        self._settings = {**_OURS, **engine.dialect.create_connect_args(engine.url)[1]}
+        self._settings: dict[str, Any] = {**_OURS, **engine.dialect.create_connect_args(engine.url)[1]}
         self._lock = threading.Lock()  # guards the four below
         self._hung: dict[str, set[Bell]] = {}
         self._thread: threading.Thread | None = None
@@ -113,13 +112,13 @@ class ListeningBells:
     def _pass_rings_on(self, connection: psycopg.Connection[Any]) -> None:
         """Ring this process's bells until the log is closed, or has had no bells for a while."""
         connection.add_notify_handler(lambda notify: self._ring_here(notify.channel[-MARK_LENGTH:]))
-        prefix: str = connection.execute(f"SELECT {_PREFIX}").fetchall()[0][0]
+        connection.execute("SET lock_timeout = '2s'")  # else somebody who hangs while he appends would hold us up
         poll = select.poll()
         poll.register(self._news, select.POLLIN)
         poll.register(connection, select.POLLIN)
         heard: set[str] = set()
         while not self._is_closed:
-            heard = self._hear(connection, prefix, heard)
+            heard = self._hear(connection, heard)
             if not poll.poll(None if heard else LINGER_SECONDS * 1000):
                 return
             self._news.wait(0)
@@ -127,14 +126,17 @@ class ListeningBells:
             while (notify := connection.pgconn.notifies()) is not None:
                 self._ring_here(notify.relname.decode()[-MARK_LENGTH:])
 
-    def _hear(self, connection: psycopg.Connection[Any], prefix: str, heard: set[str]) -> set[str]:
+    def _hear(self, connection: psycopg.Connection[Any], heard: set[str]) -> set[str]:
         with self._lock:
             wanted = set(self._hung)
         for mark in wanted - heard:
-            connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(prefix + mark)))
+            connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(_channel(connection, mark))))
+            # An append that finds nobody here holds this lock until it is on disk: then we have waited for it.
+            connection.execute(f"SELECT pg_advisory_lock_shared({CHANNEL_LOCK}) FROM {_MARK}", (mark,))
             self._ring_here(mark)  # for what happened before
         for mark in heard - wanted:
-            connection.execute(sql.SQL("UNLISTEN {}").format(sql.Identifier(prefix + mark)))
+            connection.execute(f"SELECT pg_advisory_unlock_shared({CHANNEL_LOCK}) FROM {_MARK}", (mark,))
+            connection.execute(sql.SQL("UNLISTEN {}").format(sql.Identifier(_channel(connection, mark))))
         return wanted
 
     def _ring_here(self, mark: str) -> None:
@@ -142,3 +144,8 @@ class ListeningBells:
             bells = list(self._hung.get(mark, ()))
         for bell in bells:
             bell.ring()
+
+
+def _channel(connection: psycopg.Connection[Any], mark: str) -> str:
+    found: str = connection.execute(f"SELECT {CHANNEL} FROM {_MARK}", (mark,)).fetchall()[0][0]
+    return found

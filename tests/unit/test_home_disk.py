@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.home import Home
+from agent.home_backup import restore_backup, write_backup
 from agent.home_disk import Cleaned, CleanPolicy, clean, home_use
 from memory_log.clock import utc_now
 from memory_log.disk_use import LogUse
@@ -205,3 +206,18 @@ def test_proportions_keep_one_of_each_and_reach_the_limit() -> None:
 def test_what_is_kept_is_spread_over_all() -> None:
     assert spread(range(10), 2) == [2, 7]
     assert spread("abc", 5) == ["a", "b", "c"] and spread("abc", -1) == [] == spread("", 2)
+
+
+def test_bells_that_hang_are_no_files_of_a_home_and_in_nobodys_way(tmp_path: Path) -> None:
+    home = learned_home(tmp_path / "home")
+    with home.open_log() as log:
+        before = home_use(home)
+        bell = log.bell("default")
+        assert home_use(home) == before
+        cleaned(home)
+        write_backup(home, tmp_path / "home.tar", progress=nothing)
+        log.append(mug("attic"))
+        assert bell.wait(0), "somebody took the bell away"
+        bell.close()
+    restore_backup(tmp_path / "home.tar", tmp_path / "again", progress=nothing)
+    assert not (tmp_path / "again" / "log.sqlite3-bells").exists()

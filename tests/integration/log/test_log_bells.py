@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 
-from memory_log.bells import Bell
+from memory_log.bells import CHANNEL_LOCK, Bell, mark_of
 from memory_log.errors import IdempotencyConflict
 from memory_log.log import MemoryLog
 from memory_log.records import NewExperience, UpdaterLease
@@ -77,6 +77,15 @@ def test_nothing_is_missed_between_look_and_wait(log: MemoryLog, log_url: str) -
             while seen < goal:
                 seen = log.count_by_state("default")["pending"]
                 assert seen >= goal or bell.wait(LONG_SECONDS), f"it never rang for experience {goal}"
+
+
+def test_nothing_is_missed_by_who_begins_to_wait_while_somebody_appends(log: MemoryLog, log_url: str) -> None:
+    with process("tell", log_url) as teller:
+        for goal in range(1, 51):
+            order(teller, "default")
+            with log.bell("default") as bell:
+                while log.count_by_state("default")["pending"] < goal:
+                    assert bell.wait(LONG_SECONDS), f"it never rang for experience {goal}"
 
 
 def test_everything_that_moves_the_queue_or_makes_room_rings_once(log: MemoryLog, log_url: str) -> None:
@@ -153,10 +162,13 @@ def test_every_one_of_many_waiting_threads_wakes_and_a_server_gives_them_one_con
 
 
 def num_listeners(log_url: str) -> int:
-    """How many connections listen for the log's bells."""
+    """How many connections listen for the default lineage's bells, by the lock that they share."""
+    statement = (
+        "SELECT count(*) FROM pg_locks, (SELECT %s::text AS mark) AS one WHERE locktype = 'advisory' AND "
+        f"mode = 'ShareLock' AND granted AND (classid::bigint << 32 | objid::bigint) = {CHANNEL_LOCK}"
+    )
     with psycopg.connect(log_url) as connection:
-        listening = "query LIKE 'LISTEN%%bell\\_' || to_regclass('lineages')::oid || '\\_%%'"
-        row = connection.execute(f"SELECT count(*) FROM pg_stat_activity WHERE {listening}").fetchone()
+        row = connection.execute(statement, (mark_of("default"),)).fetchone()
         assert row is not None
         return int(row[0])
 
