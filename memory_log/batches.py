@@ -1,92 +1,59 @@
-"""The queue inside a transaction: updater leases and batches. Knows no weights and no target sentences' meaning.
+"""The queue inside a transaction: batches under a lease. Knows no weights and no target sentences' meaning."""
 
-Every function that changes a lineage takes its row first, so that workers act one after the other.
-"""
-
-import math
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
-from memory_log import claims, happenings, pauses, tables
-from memory_log.errors import BadInput, LeaseLost, LineageBusy, UnknownExperience, UnknownVersion
+from memory_log import claims, happenings, leases, pauses, tables
+from memory_log.errors import BadInput, LeaseLost, UnknownExperience
+from memory_log.prepared import Prepared, PreparedRow, among
 from memory_log.records import Batch, ClaimOrder, ExperienceState, Membership, UpdaterLease, VersionState
 from memory_log.words import pieces
 
 DEAD_AFTER_ATTEMPTS = 5
 
-# A lease that would last longer than any is granted, or whose batch was opened in what is now the future, was written
-# before the clock was set back: its end says nothing. Clocks of several machines may differ by the tolerance.
-MOST_LEASE_SECONDS = 3600.0
-CLOCK_TOLERANCE_SECONDS = 60.0
-
 lineages, batches, members = tables.lineages, tables.batches, tables.batch_members
 experiences, versions, targets = tables.experiences, tables.versions, tables.targets
 
-# What every update says, made once: making a statement anew costs several times what SQLite takes to run it.
-_LINEAGE = select(lineages).where(lineages.c.name == bindparam("lineage"))
-_LINEAGE_LOCKED = _LINEAGE.with_for_update()
-_BATCH = select(batches).where(batches.c.id == bindparam("batch"))
-_MEMBERS = (
+_BATCH = Prepared(select(batches).where(batches.c.id == bindparam("batch")))
+_MEMBERS = Prepared(
     select(members.c.experience_id).where(members.c.batch_id == bindparam("batch")).order_by(members.c.experience_id)
 )
-_STANDING = select(batches.c.id).where(batches.c.lineage == bindparam("lineage"), batches.c.state == "open")
-_INSERT_BATCH = insert(batches).returning(batches.c.id)
-_INSERT_MEMBER = insert(members)
-_LEASE_MEMBERS = (
+_STANDING = Prepared(
+    select(batches.c.id).where(batches.c.lineage == bindparam("lineage"), batches.c.state == "open")
+)
+_INSERT_BATCH = Prepared(
+    insert(batches).returning(batches.c.id), columns=("lineage", "parent_version", "state", "fence", "opened_at")
+)
+_LEASE = Prepared(
     update(experiences)
-    .where(
-        experiences.c.id.in_(select(members.c.experience_id).where(members.c.batch_id == bindparam("batch")))
-    )
+    .where(among(experiences.c.id, "ids"))
     .values(state=ExperienceState.LEASED.value, batch_id=bindparam("batch"), not_before=None)
 )
-_LEARN = (
+_INSERT_MEMBERS = Prepared(
+    insert(members).from_select(
+        ["batch_id", "experience_id"],
+        select(experiences.c.batch_id, experiences.c.id)
+        .where(experiences.c.batch_id == bindparam("batch"))
+        .order_by(experiences.c.id),
+    )
+)
+_LEARN = Prepared(
     update(experiences)
     .where(experiences.c.batch_id == bindparam("batch"))
     .values(state=ExperienceState.LEARNED.value, learned_in=bindparam("version"), batch_id=None)
 )
-_REJECT_CANDIDATES = (
+_REJECT_CANDIDATES = Prepared(
     update(versions)
     .where(versions.c.batch_id == bindparam("batch"), versions.c.state == VersionState.CANDIDATE.value)
     .values(state=VersionState.REJECTED.value, reason=bindparam("why"))
 )
-_END = (
+_END = Prepared(
     update(batches)
     .where(batches.c.id == bindparam("batch"))
     .values(state=bindparam("to"), reason=bindparam("why"), ended_at=bindparam("now"))
 )
-
-
-def lock(connection: Connection, lineage: str) -> Row[Any]:
-    """The lineage's row, ours until the transaction ends.
-
-    Raises:
-        UnknownVersion: nobody has called `ensure_lineage` for it.
-    """
-    row = connection.execute(_LINEAGE_LOCKED, {"lineage": lineage}).one_or_none()
-    if row is None:
-        raise UnknownVersion(f"lineage {lineage!r} has no versions yet; `ensure_lineage` makes version 0")
-    return row
-
-
-def hold(connection: Connection, lease: UpdaterLease) -> Row[Any]:
-    """The lineage's row, if this lease is still the one that counts.
-
-    A lease past its time still counts until somebody else takes over: only then could two work on one lineage.
-
-    Raises:
-        LeaseLost: it was released, or another acquisition has a higher fence.
-    """
-    row = lock(connection, lease.lineage)
-    if row.fence != lease.fence or row.lease_owner is None:
-        holder = f"held by {row.lease_owner!r}" if row.lease_owner is not None else "free"
-        raise LeaseLost(
-            f"the lease of {lease.owner!r} on lineage {lease.lineage!r} (fence {lease.fence}) is over: the lineage is "
-            f"at fence {row.fence} and {holder}; acquire a new lease and open a new batch"
-        )
-    return row
 
 
 def acquire(connection: Connection, lineage: str, owner: str, lease_seconds: float, now: datetime) -> UpdaterLease:
@@ -95,88 +62,26 @@ def acquire(connection: Connection, lineage: str, owner: str, lease_seconds: flo
     Raises:
         UpdatesPaused, LineageBusy.
     """
-    row = lock(connection, lineage)
+    row = leases.lock(connection, lineage)
     pauses.check(connection, lineage)
-    check_free(connection, row, now)
+    leases.check_free(connection, row, now)
     expel(connection, row, now)
-    return _write_lease(connection, lineage, owner, row.fence + 1, lease_seconds, now)
+    return leases.grant(connection, lineage, owner, row.fence + 1, lease_seconds, now)
 
 
-def is_held(connection: Connection, row: Row[Any], now: datetime) -> bool:
-    """Whether an unexpired lease stands. One from before the clock was set back counts as expired.
-
-    Should its owner live after all, nothing breaks: its fence is older, so that it cannot commit.
-    """
-    if row.lease_owner is None or row.lease_expires_at <= now:
-        return False
-    opened_at = connection.execute(
-        select(batches.c.opened_at).where(
-            batches.c.lineage == row.name, batches.c.state == "open", batches.c.fence == row.fence
-        )
-    ).scalar()
-    tolerance = timedelta(seconds=CLOCK_TOLERANCE_SECONDS)
-    # An owner that lived on has renewed its lease by the new time, which ends it before its batch was opened.
-    is_from_before = opened_at is not None and now + tolerance < opened_at <= row.lease_expires_at
-    return not is_from_before and row.lease_expires_at <= now + timedelta(seconds=MOST_LEASE_SECONDS) + tolerance
-
-
-def check_free(connection: Connection, row: Row[Any], now: datetime) -> None:
-    """Raises:
-    LineageBusy: an unexpired lease stands.
-    """
-    if is_held(connection, row, now):
-        seconds = math.ceil((row.lease_expires_at - now).total_seconds())
-        raise LineageBusy(
-            f"lineage {row.name!r} is being updated by {row.lease_owner!r}, whose lease ends in {seconds} s; "
-            "try again when that update has ended"
-        )
-
-
-def expel(connection: Connection, row: Row[Any], now: datetime) -> None:
+def expel(connection: Connection, row: PreparedRow, now: datetime) -> None:
     """End an expired lease: its experiences wait again, its batch is abandoned."""
     if row.lease_owner is not None:
         abandon_open_batch(connection, row.name, f"the lease of {row.lease_owner!r} expired", now, crashed=True)
-        _clear_lease(connection, row.name)
-
-
-def renew(connection: Connection, lease: UpdaterLease, lease_seconds: float, now: datetime) -> UpdaterLease:
-    """The same lease with a later end."""
-    hold(connection, lease)
-    return _write_lease(connection, lease.lineage, lease.owner, lease.fence, lease_seconds, now)
-
-
-def _write_lease(
-    connection: Connection, lineage: str, owner: str, fence: int, lease_seconds: float, now: datetime
-) -> UpdaterLease:
-    if not 0 < lease_seconds <= MOST_LEASE_SECONDS or not owner:
-        raise BadInput(
-            f"got lease_seconds={lease_seconds}, owner={owner!r}; a lease needs a positive time of at most "
-            f"{MOST_LEASE_SECONDS:.0f} s, and a name"
-        )
-    lease = UpdaterLease(
-        lineage=lineage, owner=owner, fence=fence, expires_at=now + timedelta(seconds=float(lease_seconds))
-    )
-    connection.execute(
-        update(lineages)
-        .where(lineages.c.name == lineage)
-        .values(fence=fence, lease_owner=owner, lease_expires_at=lease.expires_at)
-    )
-    return lease
+        leases.clear(connection, row.name)
 
 
 def release(connection: Connection, lease: UpdaterLease, now: datetime) -> None:
     """Give the lease back with everything that is still open under it; one that is already over stays over."""
-    row = lock(connection, lease.lineage)
+    row = leases.lock(connection, lease.lineage)
     if row.fence == lease.fence and row.lease_owner is not None:
         abandon_open_batch(connection, lease.lineage, f"{lease.owner!r} gave its lease back", now, crashed=False)
-        _clear_lease(connection, lease.lineage)
-
-
-def _clear_lease(connection: Connection, lineage: str) -> None:
-    # The fence stays: the next acquisition counts on from it, so that no two leases ever share one.
-    connection.execute(
-        update(lineages).where(lineages.c.name == lineage).values(lease_owner=None, lease_expires_at=None)
-    )
+        leases.clear(connection, lease.lineage)
 
 
 def open_batch(
@@ -187,7 +92,7 @@ def open_batch(
     Raises:
         NothingPending: there are none.
     """
-    head = hold(connection, lease).head
+    head = leases.hold(connection, lease).head
     ids = claims.next_ids(connection, lease.lineage, limit, order, now)
     batch = _insert_batch(connection, lease, head, sorted(ids), now)
     claims.let_in(connection, lease.lineage, len(ids))
@@ -200,7 +105,7 @@ def preview(connection: Connection, lineage: str, limit: int, order: ClaimOrder,
     Raises:
         NothingPending: there are none.
     """
-    row = connection.execute(_LINEAGE, {"lineage": lineage}).one_or_none()
+    row = leases.row_of(connection, lineage)
     last = connection.execute(select(func.max(batches.c.id))).scalar() or 0
     return Batch(
         id=last + 1, lineage=lineage, parent_version=0 if row is None else row.head,
@@ -216,7 +121,7 @@ def open_batch_of(connection: Connection, lease: UpdaterLease, ids: Sequence[int
         UnknownExperience: one is not in this lineage.
         BadInput: one is not pending, or there are none.
     """
-    head = hold(connection, lease).head
+    head = leases.hold(connection, lease).head
     wanted = sorted(set(ids))
     if not wanted:
         raise BadInput("got no experience ids; a batch needs at least one")
@@ -235,13 +140,14 @@ def open_batch_of(connection: Connection, lease: UpdaterLease, ids: Sequence[int
 
 
 def _insert_batch(connection: Connection, lease: UpdaterLease, head: int, ids: list[int], now: datetime) -> Batch:
-    standing = connection.execute(_STANDING, {"lineage": lease.lineage}).scalar()
+    standing = _STANDING.one_or_none(connection, lineage=lease.lineage)
     if standing is not None:
-        raise BadInput(f"batch {standing} of lineage {lease.lineage!r} is still open; admit or reject it first")
-    row = {"lineage": lease.lineage, "parent_version": head, "state": "open", "fence": lease.fence, "opened_at": now}
-    batch_id = connection.execute(_INSERT_BATCH, row).scalar_one()
-    connection.execute(_INSERT_MEMBER, [{"batch_id": batch_id, "experience_id": number} for number in ids])
-    connection.execute(_LEASE_MEMBERS, {"batch": batch_id})
+        raise BadInput(f"batch {standing.id} of lineage {lease.lineage!r} is still open; admit or reject it first")
+    batch_id: int = _INSERT_BATCH.one(
+        connection, lineage=lease.lineage, parent_version=head, state="open", fence=lease.fence, opened_at=now
+    ).id
+    _LEASE.rows(connection, ids=ids, batch=batch_id)
+    _INSERT_MEMBERS.rows(connection, batch=batch_id)
     return Batch(
         id=batch_id, lineage=lease.lineage, parent_version=head, experience_ids=tuple(ids), state="open",
         fence=lease.fence,
@@ -250,10 +156,10 @@ def _insert_batch(connection: Connection, lease: UpdaterLease, head: int, ids: l
 
 def find(connection: Connection, batch_id: int) -> Batch:
     """The batch with its members, whatever became of it."""
-    row = connection.execute(_BATCH, {"batch": batch_id}).one_or_none()
+    row = _BATCH.one_or_none(connection, batch=batch_id)
     if row is None:
         raise BadInput(f"there is no batch {batch_id}")
-    ids = connection.execute(_MEMBERS, {"batch": batch_id}).scalars()
+    ids = [member.experience_id for member in _MEMBERS.rows(connection, batch=batch_id)]
     return Batch(
         id=row.id, lineage=row.lineage, parent_version=row.parent_version, experience_ids=tuple(ids),
         state=row.state, fence=row.fence,
@@ -284,18 +190,18 @@ def hold_batch(connection: Connection, lease: UpdaterLease, batch_id: int) -> Ba
     Raises:
         LeaseLost: the lease is over, or the batch was ended (also by forgetting one of its experiences).
     """
-    hold(connection, lease)
+    leases.hold(connection, lease)
     check_open(connection, lease, batch_id)
     return find(connection, batch_id)
 
 
-def check_open(connection: Connection, lease: UpdaterLease, batch_id: int) -> Row[Any]:
+def check_open(connection: Connection, lease: UpdaterLease, batch_id: int) -> PreparedRow:
     """The row of the batch, which is still ours under a lease that is.
 
     Raises:
         LeaseLost: the batch was ended.
     """
-    batch = connection.execute(_BATCH, {"batch": batch_id}).one_or_none()
+    batch = _BATCH.one_or_none(connection, batch=batch_id)
     if batch is None:
         raise BadInput(f"there is no batch {batch_id}")
     if batch.lineage != lease.lineage or batch.fence != lease.fence or batch.state != "open":
@@ -325,9 +231,9 @@ def reject(
 
 def commit(connection: Connection, batch_id: int, version: int, now: datetime) -> None:
     """End a batch whose version is admitted: its experiences are learned in it."""
-    connection.execute(_LEARN, {"batch": batch_id, "version": version})
+    _LEARN.rows(connection, batch=batch_id, version=version)
     _reject_candidates(connection, batch_id, f"version {version} was admitted for the same batch")
-    connection.execute(_END, {"batch": batch_id, "to": "committed", "why": None, "now": now})
+    _END.rows(connection, batch=batch_id, to="committed", why=None, now=now)
 
 
 def abandon_open_batch(connection: Connection, lineage: str, reason: str, now: datetime, *, crashed: bool) -> None:
@@ -371,32 +277,18 @@ def _end(connection: Connection, batch_id: int, state: str, reason: str, now: da
     _reject_candidates(connection, batch_id, reason)
     # Targets of a batch that will never be admitted can never be replayed.
     connection.execute(delete(targets).where(targets.c.batch_id == batch_id))
-    connection.execute(_END, {"batch": batch_id, "to": state, "why": reason, "now": now})
+    _END.rows(connection, batch=batch_id, to=state, why=reason, now=now)
 
 
 def _reject_candidates(connection: Connection, batch_id: int, reason: str) -> None:
-    connection.execute(_REJECT_CANDIDATES, {"batch": batch_id, "why": reason})
-
-
-def is_being_updated(connection: Connection, lineage: str, now: datetime) -> bool:
-    """Whether an unexpired lease stands on a lineage, which need not be there yet."""
-    row = connection.execute(_LINEAGE, {"lineage": lineage}).one_or_none()
-    return row is not None and is_held(connection, row, now)
+    _REJECT_CANDIDATES.rows(connection, batch=batch_id, why=reason)
 
 
 def num_abandoned(connection: Connection, lineage: str, at_most: int, now: datetime) -> int:
     """How many an expired lease still holds, counted as far as `at_most`."""
-    if is_being_updated(connection, lineage, now):
+    if leases.is_being_updated(connection, lineage, now):
         return 0
     leased = select(experiences.c.id).where(
         experiences.c.lineage == lineage, experiences.c.state == ExperienceState.LEASED.value
     )
     return len(connection.execute(leased.limit(at_most)).all())
-
-
-def current_lease(connection: Connection, lineage: str) -> UpdaterLease | None:
-    """The lease on record, expired or not."""
-    row = connection.execute(_LINEAGE, {"lineage": lineage}).one_or_none()
-    if row is None or row.lease_owner is None:
-        return None
-    return UpdaterLease(lineage=lineage, owner=row.lease_owner, fence=row.fence, expires_at=row.lease_expires_at)

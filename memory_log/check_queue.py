@@ -9,8 +9,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Select, and_, func, or_, select
 
-from memory_log import batches as queue
-from memory_log import tables
+from memory_log import leases, tables
 from memory_log.claims import MOST_BACKOFF_SECONDS
 from memory_log.findings import MEND, Finding, Rule, broken, counted
 from memory_log.records import ExperienceState
@@ -76,7 +75,7 @@ def ownerless_batches() -> Select[Any]:
 def check_leases(connection: Connection, now: datetime) -> Iterator[Finding]:
     """No lease stands that nobody renews, and what stands still is there on purpose."""
     for row in connection.execute(select(lineages).where(lineages.c.lease_owner.is_not(None))):
-        if not queue.is_held(connection, row, now):
+        if not leases.is_held(connection, row, now):
             yield _stuck(connection, row, now)
     for row in connection.execute(select(pauses).order_by(pauses.c.lineage)):
         yield Finding(
@@ -96,7 +95,7 @@ def check_leases(connection: Connection, now: datetime) -> Iterator[Finding]:
 
 def put_off_too_long(now: datetime) -> Select[Any]:
     """The (id, lineage) of experiences that wait for a time further away than any failure puts them off."""
-    far = now + timedelta(seconds=MOST_BACKOFF_SECONDS + queue.CLOCK_TOLERANCE_SECONDS)
+    far = now + timedelta(seconds=MOST_BACKOFF_SECONDS + leases.CLOCK_TOLERANCE_SECONDS)
     is_far = and_(experiences.c.state == ExperienceState.PENDING.value, experiences.c.not_before > far)
     return select(experiences.c.id, experiences.c.lineage).where(is_far).order_by(experiences.c.id)
 

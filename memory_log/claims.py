@@ -3,7 +3,6 @@
 Knows states and orders. Refuses to know leases and batches.
 """
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, get_args
 
@@ -12,7 +11,6 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Integer,
-    Row,
     Select,
     bindparam,
     func,
@@ -24,6 +22,7 @@ from sqlalchemy import (
 
 from memory_log.columns import UtcDateTime
 from memory_log.errors import BadInput, NothingPending
+from memory_log.prepared import Prepared
 from memory_log.records import ClaimOrder, ExperienceState
 from memory_log.tables import experiences
 
@@ -58,13 +57,12 @@ def _by_age(*only_pending: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
 
 def _by_rank(
     rank: ColumnElement[Any], is_ranked: ColumnElement[bool]
-) -> tuple[Select[*tuple[Any, ...]], Select[*tuple[Any, ...]]]:
+) -> tuple[Prepared, Prepared]:
     ranked = _ready(PENDING).where(is_ranked).order_by(rank.desc(), experiences.c.id).limit(_LIMIT)
-    return ranked, _by_age(~is_ranked)
+    return Prepared(ranked), Prepared(_by_age(~is_ranked))
 
 
-# Made once: making a statement anew costs several times what SQLite takes to run it.
-_OLDEST = _by_age()
+_OLDEST = Prepared(_by_age())
 _RANKED = {
     "priority": _by_rank(experiences.c.priority, experiences.c.priority > 0),
     "surprise": _by_rank(experiences.c.surprise, experiences.c.surprise.is_not(None)),
@@ -75,7 +73,7 @@ _SPILLED_OLDEST = (
     .order_by(experiences.c.id)
     .limit(_LIMIT)
 )
-_LET_IN = update(experiences).where(experiences.c.id.in_(_SPILLED_OLDEST)).values(state=PENDING)
+_LET_IN = Prepared(update(experiences).where(experiences.c.id.in_(_SPILLED_OLDEST)).values(state=PENDING))
 
 
 def backoff_seconds(attempts: int) -> float:
@@ -108,17 +106,16 @@ def next_ids(connection: Connection, lineage: str, limit: int, order: ClaimOrder
 
 def _in_order(
     connection: Connection, lineage: str, limit: int, order: ClaimOrder, now: datetime
-) -> Sequence[Row[Any]]:
-    asked = {"of": lineage, "now": now, "limit": limit}
+) -> list[Any]:
     if order == "oldest":
-        return connection.execute(_OLDEST, asked).all()
+        return _OLDEST.rows(connection, of=lineage, now=now, limit=limit)
     # Few experiences have a priority or a surprise, and only those are in its index; all others follow, oldest first,
     # as do those that spilled, whatever they have.
     ranked, others = _RANKED[order]
-    first = connection.execute(ranked, asked).all()
+    first = ranked.rows(connection, of=lineage, now=now, limit=limit)
     if len(first) == limit:
         return first
-    return [*first, *connection.execute(others, asked | {"limit": limit - len(first)})]
+    return first + others.rows(connection, of=lineage, now=now, limit=limit - len(first))
 
 
 def _nothing(connection: Connection, lineage: str) -> NothingPending:
@@ -135,9 +132,9 @@ def _nothing(connection: Connection, lineage: str) -> NothingPending:
     )
 
 
-def let_in(connection: Connection, lineage: str, count: int) -> int:
-    """Make the oldest spilled experiences pending, as many as there is room for. How many there were."""
-    return connection.execute(_LET_IN, {"of": lineage, "limit": count}).rowcount
+def let_in(connection: Connection, lineage: str, count: int) -> None:
+    """Make the oldest spilled experiences pending, as many as there is room for."""
+    _LET_IN.rows(connection, of=lineage, limit=count)
 
 
 def num_waiting(connection: Connection, lineage: str, at_most: int, now: datetime) -> int:

@@ -147,7 +147,7 @@ class Database:
                     yield connection
                     is_committing = is_write
                 self.ring(rings, connection.connection.driver_connection)
-        except (DBAPIError, sqlite3.Error) as exc:
+        except (DBAPIError, self._engine.dialect.loaded_dbapi.Error) as exc:
             known = faults.named(exc, self._place, is_committing=is_committing)
             # Before the log was opened once, `__init__` tells a wrong address from a server that went away.
             if known is None or not self._was_opened:

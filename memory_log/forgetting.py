@@ -4,7 +4,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, select
 
-from memory_log import batches, experiences, happenings, probes, tables, targets
+from memory_log import batches, experiences, happenings, leases, probes, tables, targets
 from memory_log.records import Experience, ExperienceState
 
 
@@ -13,7 +13,7 @@ def forget(connection: Connection, experience_id: int, now: datetime) -> Experie
     lineage = experiences.by_ids(connection, [experience_id])[0].lineage
     has_versions = select(tables.lineages.c.name).where(tables.lineages.c.name == lineage)
     if connection.execute(has_versions).first() is not None:
-        batches.lock(connection, lineage)
+        leases.lock(connection, lineage)
     # Read again: before the lock, an update may have claimed it.
     state = experiences.by_ids(connection, [experience_id])[0].state
     if state is ExperienceState.LEASED:

@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection, func, select
 
-from memory_log import batches, experiences, listing, pauses, tables
+from memory_log import experiences, leases, listing, pauses, tables
 from memory_log.fields import Record
 from memory_log.listing import Selection
 from memory_log.records import Experience, ExperienceState, Pause, UpdaterLease
@@ -35,6 +35,6 @@ def stats(connection: Connection, lineage: str) -> LineageStats:
     return LineageStats(
         lineage=lineage, counts=experiences.count_by_state(connection, lineage),
         oldest_pending=oldest[0] if oldest else None, head=connection.execute(head).scalar(),
-        lease=batches.current_lease(connection, lineage), pause=pauses.find(connection, lineage),
+        lease=leases.current_lease(connection, lineage), pause=pauses.find(connection, lineage),
         num_targets=connection.execute(num_targets).scalar_one(),
     )  # fmt: skip

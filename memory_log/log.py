@@ -5,7 +5,18 @@ Knows which module does what and when a transaction begins. Refuses to hold stat
 
 from collections.abc import Collection, Mapping, Sequence
 
-from memory_log import batches, disk_use, experiences, happenings, lineage_stats, pauses, probes, targets, versions
+from memory_log import (
+    batches,
+    disk_use,
+    experiences,
+    happenings,
+    leases,
+    lineage_stats,
+    pauses,
+    probes,
+    targets,
+    versions,
+)
 from memory_log.bells import ring_after
 from memory_log.experience_log import ExperienceLog
 from memory_log.lineage_stats import LineageStats
@@ -72,7 +83,7 @@ class MemoryLog(ExperienceLog):
     def renew_updater_lease(self, lease: UpdaterLease, *, lease_seconds: float) -> UpdaterLease:
         """The same lease with a later end. Raises `LeaseLost`."""
         with self._database.writing() as tx:
-            return batches.renew(tx, lease, lease_seconds, self._clock())
+            return leases.renew(tx, lease, lease_seconds, self._clock())
 
     def release_updater_lease(self, lease: UpdaterLease) -> None:
         """Give the lease back; what is still open under it waits again. Harmless when the lease is already over."""
@@ -83,7 +94,7 @@ class MemoryLog(ExperienceLog):
     def updater_lease(self, lineage: str) -> UpdaterLease | None:
         """The lease on record, for display; it may have expired."""
         with self._database.reading() as tx:
-            return batches.current_lease(tx, lineage)
+            return leases.current_lease(tx, lineage)
 
     def pause(self, lineage: str, *, by: str, reason: str = "") -> Pause:
         """Let no new update of the lineage begin, anybody's; one that runs ends as usual. The pause that stands.
@@ -124,7 +135,7 @@ class MemoryLog(ExperienceLog):
     def is_being_updated(self, lineage: str) -> bool:
         """Whether an unexpired lease stands; one from before the clock was set back does not count."""
         with self._database.reading() as tx:
-            return batches.is_being_updated(tx, lineage, self._clock())
+            return leases.is_being_updated(tx, lineage, self._clock())
 
     def num_abandoned(self, lineage: str, *, at_most: int) -> int:
         """How many experiences an expired lease still holds, as far as `at_most`: the next update frees them."""

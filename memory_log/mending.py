@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, delete, func, insert, inspect, or_, select, update
 
 from memory_log import batches as queue
-from memory_log import check_database, check_targets, check_versions, forgetting, tables
+from memory_log import check_database, check_targets, check_versions, forgetting, leases, tables
 from memory_log import targets as drawing
 from memory_log.check_queue import ownerless_batches, put_off_too_long, unclean_tombstones
 from memory_log.findings import counted
@@ -28,8 +28,8 @@ def end_leases(connection: Connection, now: datetime) -> Iterator[str]:
     """End leases that have expired and batches that nobody can commit; the death counts against what they held."""
     leased = select(lineages.c.name).where(lineages.c.lease_owner.is_not(None)).order_by(lineages.c.name)
     for name in connection.execute(leased).scalars().all():
-        row = queue.lock(connection, name)
-        if row.lease_owner is not None and not queue.is_held(connection, row, now):
+        row = leases.lock(connection, name)
+        if row.lease_owner is not None and not leases.is_held(connection, row, now):
             num_held = _num_held(connection, name)
             queue.expel(connection, row, now)
             yield (
@@ -37,7 +37,7 @@ def end_leases(connection: Connection, now: datetime) -> Iterator[str]:
                 f"{counted(num_held, 'experience')} that it held put back"
             )
     for row in connection.execute(ownerless_batches().where(lineages.c.name.is_not(None))).all():
-        queue.lock(connection, row.lineage)
+        leases.lock(connection, row.lineage)
         # Before the lock somebody may have ended it and opened another one.
         if connection.execute(ownerless_batches().where(batches.c.id == row.id)).first() is not None:
             queue.abandon_open_batch(connection, row.lineage, "its lease was over; ended by doctor", now, crashed=True)
@@ -56,7 +56,7 @@ def put_back(connection: Connection, now: datetime) -> Iterator[str]:
     is_over = batches.c.state.in_(("abandoned", "rejected"))
     stranded = select(batches.c.lineage).join(experiences, experiences.c.batch_id == batches.c.id).where(is_over)
     for name in sorted(set(connection.execute(stranded).scalars())):
-        queue.lock(connection, name)
+        leases.lock(connection, name)
         ended = select(batches.c.id).where(batches.c.lineage == name, is_over)
         changed = connection.execute(
             update(experiences)
@@ -80,7 +80,7 @@ def stop_putting_off(connection: Connection, now: datetime) -> Iterator[str]:
 def reject_candidates(connection: Connection, now: datetime) -> Iterator[str]:
     """Reject candidates whose batch has ended; their numbers stay taken."""
     for row in connection.execute(check_versions.stale_candidates()).all():
-        queue.lock(connection, row.lineage)
+        leases.lock(connection, row.lineage)
         changed = connection.execute(
             update(versions)
             .where(versions.c.lineage == row.lineage, versions.c.number == row.number)
@@ -95,11 +95,11 @@ def derive_replay(connection: Connection, now: datetime) -> Iterator[str]:
     """Derive anew, from the versions of the head's line, which targets are superseded and which can be drawn."""
     sound = set(connection.execute(check_versions.sound_lines()).scalars())
     for name in sorted(sound & _lineages_with(connection, check_targets.wrongly_superseded())):
-        queue.lock(connection, name)
+        leases.lock(connection, name)
         yield f"derived anew what supersedes {counted(_supersede_anew(connection, name), 'target')} of lineage {name!r}"
     wrong = (check_targets.undrawable(), check_targets.wrongly_drawable(), check_targets.with_holes())
     for name in sorted(sound & set().union(*(_lineages_with(connection, rows) for rows in wrong))):
-        queue.lock(connection, name)
+        leases.lock(connection, name)
         num_live = _fill_slots(connection, name)
         yield f"filled the slots of lineage {name!r} anew: {counted(num_live, 'target')} can be drawn"
 
@@ -145,7 +145,7 @@ def drop_targets(connection: Connection, now: datetime) -> Iterator[str]:
         for row in connection.execute(rows):
             ids_of[row.lineage].append(row.id)
         for name, ids in sorted(ids_of.items()):
-            queue.lock(connection, name)
+            leases.lock(connection, name)
             drawing.erase(connection, name, ids)
             yield f"deleted {counted(len(ids), 'target')} of lineage {name!r} that no version can draw"
 

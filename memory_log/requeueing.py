@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, select, update
 
-from memory_log import batches, experiences, happenings, tables
+from memory_log import experiences, happenings, leases, tables
 from memory_log.errors import BadInput
 from memory_log.records import Experience, ExperienceState
 from memory_log.words import pieces
@@ -20,7 +20,7 @@ def requeue(connection: Connection, ids: Sequence[int], now: datetime) -> list[E
     for lineage in sorted({one.lineage for one in experiences.by_ids(connection, wanted)}):
         known = select(tables.lineages.c.name).where(tables.lineages.c.name == lineage)
         if connection.execute(known).first() is not None:
-            batches.lock(connection, lineage)
+            leases.lock(connection, lineage)
     # Read again: before the locks, an update may have claimed one.
     found = experiences.by_ids(connection, wanted)
     for one in found:

@@ -25,6 +25,7 @@ from sqlalchemy import (
 
 from memory_log import tables
 from memory_log.errors import BadInput
+from memory_log.prepared import Prepared
 from memory_log.records import Batch, NewTarget, StoredTarget
 from memory_log.words import name_key, pieces
 
@@ -36,7 +37,7 @@ targets, live, supersessions, experiences = (
 )
 
 _COLUMNS = [targets.c[name] for name in StoredTarget.model_fields]
-_ADMIT_TARGETS = (
+_ADMIT_TARGETS = Prepared(
     update(targets)
     .where(targets.c.batch_id == bindparam("batch"))
     .values(version=bindparam("number"))
@@ -67,8 +68,8 @@ def store(connection: Connection, batch: Batch, news: Sequence[NewTarget]) -> li
 
 def admit_batch(connection: Connection, lineage: str, batch_id: int, version: int) -> None:
     """Let replay draw the batch's targets, from now on the version's."""
-    found = connection.execute(_ADMIT_TARGETS, {"batch": batch_id, "number": version})
-    go_live(connection, lineage, sorted(found.scalars()))
+    found = _ADMIT_TARGETS.rows(connection, batch=batch_id, number=version)
+    go_live(connection, lineage, sorted(row.id for row in found))
 
 
 def go_live(connection: Connection, lineage: str, ids: Sequence[int]) -> None:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Row, delete, func, select, tuple_
 
-from memory_log import batches, tables
+from memory_log import leases, tables
 from memory_log.targets import withdraw
 from memory_log.words import pieces
 
@@ -87,7 +87,7 @@ def spread(items: Sequence[Item], count: int) -> list[Item]:
 
 def drop(connection: Connection, lineage: str, ids: Sequence[int]) -> int:
     """Delete these target sentences, also from what replay draws. The bytes of their payloads."""
-    batches.lock(connection, lineage)
+    leases.lock(connection, lineage)
     withdraw(connection, lineage, ids)
     num_bytes = 0
     for piece in pieces(ids):

@@ -5,30 +5,39 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from memory_log import batches, happenings, tables, targets
+from memory_log import batches, happenings, leases, tables, targets
 from memory_log.errors import BadInput, BaseModelChanged, HeadMoved, UnknownVersion
 from memory_log.fields import MAX_INTEGER
+from memory_log.prepared import Prepared, PreparedRow
 from memory_log.records import DeltaRef, ExperienceState, UpdaterLease, Version, VersionState
 from memory_log.words import pieces
 
 lineages, experiences = tables.lineages, tables.experiences
 versions, members = tables.versions, tables.batch_members
 
-# Made once: making a statement anew costs several times what SQLite takes to run it.
-_VERSION = select(versions).where(versions.c.lineage == bindparam("lineage"), versions.c.number == bindparam("number"))
-_LAST = select(func.max(versions.c.number)).where(versions.c.lineage == bindparam("lineage"))
-_INSERT = insert(versions)
-_ADMIT = (
+_VERSION = Prepared(
+    select(versions).where(versions.c.lineage == bindparam("lineage"), versions.c.number == bindparam("number"))
+)
+_LAST = Prepared(
+    select(func.max(versions.c.number).label("number")).where(versions.c.lineage == bindparam("lineage"))
+)
+_INSERTED = (
+    "lineage", "number", "parent", "batch_id", "state", "delta_path", "delta_sha256", "delta_kind", "delta_bytes",
+    "weights_hash", "metrics", "created_at",
+)  # fmt: skip
+_INSERT = Prepared(insert(versions), columns=_INSERTED)
+_ADMIT = Prepared(
     update(versions)
     .where(versions.c.lineage == bindparam("of"), versions.c.number == bindparam("which"))
     .values(state=VersionState.ADMITTED.value, metrics=bindparam("measured", type_=versions.c.metrics.type))
 )
-_MOVE_HEAD = update(lineages).where(lineages.c.name == bindparam("lineage")).values(head=bindparam("number"))
+_MOVE_HEAD = Prepared(
+    update(lineages).where(lineages.c.name == bindparam("lineage")).values(head=bindparam("number"))
+)
 
 # What a roll forward finds learned after all: every state but forgotten (and leased, which no rollback meets).
 _LEARNABLE = [state.value for state in (ExperienceState.PENDING, ExperienceState.REFUSED, ExperienceState.DEAD)]
@@ -43,7 +52,7 @@ def ensure_lineage(connection: Connection, lineage: str, base_fingerprint: str, 
     insert_for = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     row = {"name": lineage, "base_fingerprint": base_fingerprint, "head": 0}
     connection.execute(insert_for(lineages).values(row).on_conflict_do_nothing())
-    locked = batches.lock(connection, lineage)
+    locked = leases.lock(connection, lineage)
     _check_base(locked, base_fingerprint)
     if connection.execute(select(versions.c.number).where(versions.c.lineage == lineage).limit(1)).first() is None:
         base = {"lineage": lineage, "number": 0, "state": VersionState.ADMITTED.value, "metrics": {}, "created_at": now}
@@ -70,7 +79,7 @@ def known_head(connection: Connection, lineage: str, base_fingerprint: str) -> V
     return find(connection, lineage, row.head)
 
 
-def _check_base(row: Row[Any], base_fingerprint: str) -> None:
+def _check_base(row: PreparedRow, base_fingerprint: str) -> None:
     if row.base_fingerprint != base_fingerprint:
         raise BaseModelChanged(
             f"lineage {row.name!r} was made with the base model {row.base_fingerprint}, got {base_fingerprint}; "
@@ -86,17 +95,17 @@ def find(connection: Connection, lineage: str, number: int) -> Version:
         UnknownVersion: names the versions that there are.
     """
     if 0 <= number <= MAX_INTEGER:
-        row = connection.execute(_VERSION, {"lineage": lineage, "number": number}).one_or_none()
+        row = _VERSION.one_or_none(connection, lineage=lineage, number=number)
         if row is not None:
             return _record(row)
-    last: int | None = connection.execute(_LAST, {"lineage": lineage}).scalar()
+    last: int | None = _LAST.one(connection, lineage=lineage).number
     if last is None:
         raise UnknownVersion(f"lineage {lineage!r} has no versions yet; its first update makes them")
     there = "only version 0" if last == 0 else f"versions 0 to {last}"
     raise UnknownVersion(f"lineage {lineage!r} has {there}, got {number}; list them with `versions`")
 
 
-def _record(row: Row[Any]) -> Version:
+def _record(row: PreparedRow) -> Version:
     delta = None
     if row.delta_path is not None:
         delta = DeltaRef(path=row.delta_path, sha256=row.delta_sha256, kind=row.delta_kind, num_bytes=row.delta_bytes)
@@ -147,16 +156,16 @@ def add_candidate(
     now: datetime,
 ) -> Version:
     """Record what an update yielded, before the gate decides. Its number is never given to another one."""
-    batches.hold(connection, lease)
+    leases.hold(connection, lease)
     batch = batches.check_open(connection, lease, batch_id)
-    number: int = connection.execute(_LAST, {"lineage": lease.lineage}).scalar_one() + 1
+    number: int = _LAST.one(connection, lineage=lease.lineage).number + 1
     row = {
         "lineage": lease.lineage, "number": number, "parent": batch.parent_version, "batch_id": batch_id,
         "state": VersionState.CANDIDATE.value, "delta_path": delta.path, "delta_sha256": delta.sha256,
         "delta_kind": delta.kind, "delta_bytes": delta.num_bytes, "weights_hash": weights_hash,
         "metrics": dict(metrics), "created_at": now,
     }  # fmt: skip
-    connection.execute(_INSERT, row)
+    _INSERT.rows(connection, **row)
     return Version(
         lineage=lease.lineage, number=number, parent=batch.parent_version, batch_id=batch_id,
         state=VersionState.CANDIDATE, delta=delta, weights_hash=weights_hash, metrics=dict(metrics), reason=None,
@@ -178,7 +187,7 @@ def admit(
     Raises:
         LeaseLost, HeadMoved: somebody else got there first.
     """
-    row = batches.hold(connection, lease)
+    row = leases.hold(connection, lease)
     candidate = find(connection, lease.lineage, number)
     if candidate.state is VersionState.ADMITTED and row.head == number:
         return candidate  # the answer to an earlier call was lost on its way
@@ -190,12 +199,12 @@ def admit(
     _check_state(candidate, VersionState.CANDIDATE, "admitted")
     batch_id = batches.check_open(connection, lease, candidate.batch_id or 0).id
     measured = candidate.metrics | {name: float(figure) for name, figure in (metrics or {}).items()}
-    connection.execute(_ADMIT, {"of": lease.lineage, "which": number, "measured": measured})
+    _ADMIT.rows(connection, of=lease.lineage, which=number, measured=measured)
     batches.commit(connection, batch_id, number, now)
     targets.admit_batch(connection, lease.lineage, batch_id, number)
     _check_superseders(connection, lease.lineage, superseded)
     targets.supersede(connection, lease.lineage, number, superseded)
-    connection.execute(_MOVE_HEAD, {"lineage": lease.lineage, "number": number})
+    _MOVE_HEAD.rows(connection, lineage=lease.lineage, number=number)
     return candidate.model_copy(update={"state": VersionState.ADMITTED, "metrics": measured})
 
 
@@ -217,7 +226,7 @@ def reject(connection: Connection, lease: UpdaterLease, number: int, reason: str
     """Refuse a candidate. Its batch stays open: try again, or end it with `reject_batch`."""
     if not reason.strip():
         raise BadInput("got an empty reason; a rejection says why")
-    batches.hold(connection, lease)
+    leases.hold(connection, lease)
     _check_state(find(connection, lease.lineage, number), VersionState.CANDIDATE, "rejected")
     connection.execute(
         update(versions)
@@ -233,8 +242,8 @@ def rollback(connection: Connection, lineage: str, number: int, now: datetime) -
     Raises:
         LineageBusy: an update runs; it would land on another head than it started from.
     """
-    row = batches.lock(connection, lineage)
-    batches.check_free(connection, row, now)
+    row = leases.lock(connection, lineage)
+    leases.check_free(connection, row, now)
     goal = find(connection, lineage, number)
     _check_state(goal, VersionState.ADMITTED, "served")
     batches.expel(connection, row, now)

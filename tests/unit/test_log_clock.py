@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from memory_log.batches import MOST_LEASE_SECONDS
 from memory_log.blobs import BlobStore
 from memory_log.errors import BadInput, LeaseLost, LineageBusy
+from memory_log.leases import MOST_LEASE_SECONDS
 from memory_log.log import MemoryLog
 from tests.log_fixtures import HandClock, clock, delta, experience, lease_of
 
