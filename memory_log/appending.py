@@ -24,6 +24,11 @@ FACT_COLUMNS = ("experience_id", "position", "lineage", "subject", "relation", "
 
 _STATES = {state.value: state for state in ExperienceState}
 
+_BLANK = Experience(
+    id=0, text="-", time=datetime.min.replace(tzinfo=UTC), appended_at=datetime.min.replace(tzinfo=UTC),
+    state=ExperienceState.PENDING, learned_in=None, reason=None, attempts=0, not_before=None,
+)  # fmt: skip
+
 Key = tuple[str, str]
 """Lineage and idempotency key."""
 
@@ -250,14 +255,10 @@ def fact_rows(fresh: Sequence[Fresh], ids: Sequence[int]) -> list[tuple[Any, ...
 
 def _appended(fresh: Sequence[Fresh], ids: Sequence[int], now: datetime) -> list[Experience]:
     # Every value was checked when the new experience was made.
-    blank = Experience.model_construct(
-        **dict(fresh[0].new), id=0, appended_at=now, state=ExperienceState.PENDING, learned_in=None, reason=None,
-        attempts=0, not_before=None,
-    )  # fmt: skip
     return [
-        blank.model_copy(
+        _BLANK.model_copy(
             update=one.new.__dict__
-            | {"id": number, "time": one.new.time or now, "state": _STATES[one.state]}
+            | {"id": number, "time": one.new.time or now, "appended_at": now, "state": _STATES[one.state]}
         )
         for one, number in zip(fresh, ids, strict=True)
     ]

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, bindparam, delete, func, insert, select, upda
 
 from memory_log import claims, happenings, leases, pauses, tables
 from memory_log.errors import BadInput, LeaseLost, UnknownExperience
-from memory_log.prepared import Prepared, PreparedRow, among
+from memory_log.prepared import Prepared, PreparedRow, among, literally
 from memory_log.records import Batch, ClaimOrder, ExperienceState, Membership, UpdaterLease, VersionState
 from memory_log.words import pieces
 
@@ -21,7 +21,7 @@ _MEMBERS = Prepared(
     select(members.c.experience_id).where(members.c.batch_id == bindparam("batch")).order_by(members.c.experience_id)
 )
 _STANDING = Prepared(
-    select(batches.c.id).where(batches.c.lineage == bindparam("lineage"), batches.c.state == "open")
+    select(batches.c.id).where(batches.c.lineage == bindparam("lineage"), batches.c.state == literally("open"))
 )
 _INSERT_BATCH = Prepared(
     insert(batches).returning(batches.c.id), columns=("lineage", "parent_version", "state", "fence", "opened_at")
@@ -238,11 +238,10 @@ def commit(connection: Connection, batch_id: int, version: int, now: datetime) -
 
 def abandon_open_batch(connection: Connection, lineage: str, reason: str, now: datetime, *, crashed: bool) -> None:
     """End the lineage's open batch, if there is one. A crash counts against its experiences, which wait longer."""
-    batch_id = connection.execute(
-        select(batches.c.id).where(batches.c.lineage == lineage, batches.c.state == "open")
-    ).scalar()
-    if batch_id is None:
+    standing = _STANDING.one_or_none(connection, lineage=lineage)
+    if standing is None:
         return
+    batch_id: int = standing.id
     if crashed:
         _count_death(connection, batch_id, now)
     _end(connection, batch_id, "abandoned", reason, now)

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Select,
     bindparam,
     func,
+    literal_column,
     or_,
     select,
     union_all,
@@ -22,7 +23,7 @@ from sqlalchemy import (
 
 from memory_log.columns import UtcDateTime
 from memory_log.errors import BadInput, NothingPending
-from memory_log.prepared import Prepared
+from memory_log.prepared import Prepared, literally
 from memory_log.records import ClaimOrder, ExperienceState
 from memory_log.tables import experiences
 
@@ -43,7 +44,7 @@ def _ready(state: str) -> Select[*tuple[Any, ...]]:
     now: BindParameter[datetime] = bindparam("now", type_=UtcDateTime)
     return select(experiences.c.id, experiences.c.attempts).where(
         experiences.c.lineage == bindparam("of"),
-        experiences.c.state == state,
+        experiences.c.state == literally(state),
         or_(experiences.c.not_before.is_(None), experiences.c.not_before <= now),
     )
 
@@ -64,15 +65,16 @@ def _by_rank(
 
 _OLDEST = Prepared(_by_age())
 _RANKED = {
-    "priority": _by_rank(experiences.c.priority, experiences.c.priority > 0),
+    "priority": _by_rank(experiences.c.priority, experiences.c.priority > literal_column("0")),
     "surprise": _by_rank(experiences.c.surprise, experiences.c.surprise.is_not(None)),
 }
 _SPILLED_OLDEST = (
     select(experiences.c.id)
-    .where(experiences.c.lineage == bindparam("of"), experiences.c.state == SPILLED)
+    .where(experiences.c.lineage == bindparam("of"), experiences.c.state == literally(SPILLED))
     .order_by(experiences.c.id)
     .limit(_LIMIT)
 )
+_FIRST_SPILLED = Prepared(_SPILLED_OLDEST)
 _LET_IN = Prepared(update(experiences).where(experiences.c.id.in_(_SPILLED_OLDEST)).values(state=PENDING))
 
 
@@ -134,7 +136,8 @@ def _nothing(connection: Connection, lineage: str) -> NothingPending:
 
 def let_in(connection: Connection, lineage: str, count: int) -> None:
     """Make the oldest spilled experiences pending, as many as there is room for."""
-    _LET_IN.rows(connection, of=lineage, limit=count)
+    if _FIRST_SPILLED.rows(connection, of=lineage, limit=1):  # seldom: looking costs less than changing nothing
+        _LET_IN.rows(connection, of=lineage, limit=count)
 
 
 def num_waiting(connection: Connection, lineage: str, at_most: int, now: datetime) -> int:

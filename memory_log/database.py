@@ -1,9 +1,10 @@
 """Opening a database and its transactions: SQLite (WAL, FULL) or PostgreSQL, by URL. Knows no rows."""
 
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_args
@@ -12,7 +13,7 @@ from sqlalchemy import Connection, Engine, Transaction, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
 from sqlalchemy.exc import ArgumentError, DBAPIError, InvalidatePoolError
-from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
+from sqlalchemy.pool import ConnectionPoolEntry, Pool, PoolProxiedConnection, QueuePool, StaticPool
 
 from memory_log import faults, schema
 from memory_log.bells import Bell, FifoBells
@@ -31,6 +32,7 @@ CONNECT_SECONDS = 10
 Durability = Literal["full", "fast"]
 _SYNCHRONOUS: Final = {"full": "FULL", "fast": "NORMAL"}
 _SYNCHRONOUS_COMMIT: Final = {"full": "on", "fast": "off"}
+_CACHE_KIBIBYTES = 16_000
 Reached = TypeVar("Reached")
 
 
@@ -76,6 +78,12 @@ class Database:
                 self._reader = ReadonlyFile(Path(str(parsed.database))) if is_readonly else None
                 self._engine = self._opened(parsed, durability, held)
                 held.callback(self._engine.dispose)
+                # One thread at a time can write a file. With one connection for all of them its cache stays true:
+                # SQLite drops a connection's whole cache when another one has written.
+                has_one_writer = is_file and self._reader is None
+                self._writer = _sqlite(parsed, durability, StaticPool) if has_one_writer else self._engine
+                self._turn: AbstractContextManager[object] = threading.Lock() if has_one_writer else nullcontext()
+                held.callback(self._writer.dispose)
                 self._bells = FifoBells(Path(self._place)) if is_file else _listening(self._engine)
                 held.callback(self._bells.close)
                 if self._reader is None:
@@ -133,7 +141,7 @@ class Database:
         """
         if self._reader is not None:
             raise BadInput(f"the log at {self._place} cannot be written; give yourself the right to, or use another")
-        with self._transaction(is_write=True) as connection:
+        with self._turn, self._transaction(is_write=True) as connection:
             yield connection
 
     @contextmanager
@@ -156,7 +164,8 @@ class Database:
 
     def _begun(self, is_write: bool, rings: set[str]) -> tuple[Connection, Transaction]:
         """A connection on which BEGIN has succeeded, so that it lives."""
-        connection = self._engine.connect().execution_options(is_write=is_write, rings=rings)
+        engine = self._writer if is_write else self._engine
+        connection = engine.connect().execution_options(is_write=is_write, rings=rings)
         try:
             return connection, connection.begin()
         except BaseException:
@@ -222,21 +231,22 @@ class Database:
         if self._reader is not None:
             raise BadInput(f"the log at {self._place} cannot be written; give yourself the right to, or use another")
         transaction = DriverTransaction()
-        try:
-            transaction.connection = self._living_driver()
-            yield transaction
-        except BaseException as exc:
-            self._drop_driver()
-            known = faults.named(exc, self._place, is_committing=transaction.is_committing)
-            if known is None:
-                raise
-            raise known from exc
+        with self._turn:
+            try:
+                transaction.connection = self._living_driver()
+                yield transaction
+            except BaseException as exc:
+                self._drop_driver()
+                known = faults.named(exc, self._place, is_committing=transaction.is_committing)
+                if known is None:
+                    raise
+                raise known from exc
 
     def _living_driver(self) -> Any:  # noqa: ANN401 - each driver has a type of its own
         if self._driver is not None and not self.is_sqlite and has_hung_up(self._driver.driver_connection):
             self._drop_driver()
         if self._driver is None:
-            self._driver = self._reached(self._engine.raw_connection)
+            self._driver = self._reached(self._writer.raw_connection)
         return self._driver.driver_connection
 
     def _drop_driver(self) -> None:
@@ -304,8 +314,8 @@ def _make_file(path: Path) -> None:
         aside.unlink(missing_ok=True)
 
 
-def _sqlite(url: URL, durability: Durability) -> Engine:
-    engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS})
+def _sqlite(url: URL, durability: Durability, pool: type[Pool] = QueuePool) -> Engine:
+    engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS}, poolclass=pool)
     event.listen(engine, "connect", partial(_set_pragmas, durability))
     event.listen(engine, "begin", _begin)
     return engine
@@ -319,6 +329,7 @@ def _set_pragmas(durability: Durability, connection: DBAPIConnection, _record: C
         _switch_to_wal(cursor)
         for pragma in (f"synchronous={_SYNCHRONOUS[durability]}", "foreign_keys=ON", "secure_delete=ON"):
             cursor.execute(f"PRAGMA {pragma}")
+        cursor.execute(f"PRAGMA cache_size=-{_CACHE_KIBIBYTES}")
     finally:
         cursor.close()
 

@@ -10,6 +10,7 @@ from typing import Literal
 from sqlalchemy import ColumnElement, Connection, insert, literal, or_, select
 
 from memory_log import tables
+from memory_log.prepared import literally
 from memory_log.records import Experience, Happening, HappeningKind, Membership
 
 happenings, experiences, versions = tables.happenings, tables.experiences, tables.versions
@@ -58,7 +59,7 @@ def story(connection: Connection, experience: Experience, memberships: Sequence[
         .where(
             or_(
                 happenings.c.experience_id == experience.id,
-                (happenings.c.lineage == experience.lineage) & (happenings.c.kind == "rolled_back"),
+                (happenings.c.lineage == experience.lineage) & (happenings.c.kind == literally("rolled_back")),
             )
         )
         .order_by(happenings.c.id)

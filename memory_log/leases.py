@@ -11,7 +11,7 @@ from sqlalchemy import Connection, bindparam, select, update
 
 from memory_log import tables
 from memory_log.errors import BadInput, LeaseLost, LineageBusy, UnknownVersion
-from memory_log.prepared import Prepared, PreparedRow
+from memory_log.prepared import Prepared, PreparedRow, literally
 from memory_log.records import UpdaterLease
 
 lineages, batches = tables.lineages, tables.batches
@@ -70,7 +70,7 @@ def is_held(connection: Connection, row: PreparedRow, now: datetime) -> bool:
         return False
     opened_at = connection.execute(
         select(batches.c.opened_at).where(
-            batches.c.lineage == row.name, batches.c.state == "open", batches.c.fence == row.fence
+            batches.c.lineage == row.name, batches.c.state == literally("open"), batches.c.fence == row.fence
         )
     ).scalar()
     tolerance = timedelta(seconds=CLOCK_TOLERANCE_SECONDS)

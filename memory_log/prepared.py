@@ -12,7 +12,6 @@ from typing import Any, NamedTuple, TypeAlias
 from sqlalchemy import (
     ARRAY,
     BigInteger,
-    Boolean,
     ColumnElement,
     Connection,
     Dialect,
@@ -21,10 +20,11 @@ from sqlalchemy import (
     TypeDecorator,
     UpdateBase,
     bindparam,
+    literal_column,
 )
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.types import TypeEngine
+from sqlalchemy.types import NullType, TypeEngine
 
 Processor = Callable[[Any], Any]
 
@@ -125,11 +125,16 @@ class _Ids(TypeDecorator[Sequence[int]]):
         return list(value or ()) if dialect.name == "postgresql" else json.dumps(list(value or ()))
 
 
-class _Among(ColumnElement[bool]):
+def literally(value: str) -> ColumnElement[str]:
+    """A value that stands in the statement itself: a partial index is of use only where its own words are met."""
+    return literal_column(f"'{value}'", Text)
+
+
+class _Among(ColumnElement[Any]):
     """A column whose value is one of the ids."""
 
     inherit_cache = False
-    type = Boolean()
+    type = NullType()  # as a Boolean it would be compared with 1 in SQLite, and no index be used
 
     def __init__(self, column: ColumnElement[int], name: str) -> None:
         self.column, self.ids = column, bindparam(name, type_=_Ids)
@@ -147,6 +152,6 @@ def _among_in_postgresql(element: _Among, compiler: SQLCompiler, **how: Any) -> 
     return f"{column} = ANY ({ids})"
 
 
-def among(column: ColumnElement[int], name: str) -> ColumnElement[bool]:
+def among(column: ColumnElement[int], name: str) -> ColumnElement[Any]:
     """Whether the column is one of the ids that are given under a name, however many, as one value."""
     return _Among(column, name)
