@@ -223,8 +223,8 @@ def _conflict(new: NewExperience, owner: str) -> IdempotencyConflict:
 
 def content_hash(new: NewExperience) -> str:
     """What two appends with one key must have in common."""
-    left_out = {name for name, default in _LATER_FIELDS.items() if getattr(new, name) == default}
-    return hashlib.sha256(new.model_dump_json(exclude={"key", *left_out}).encode()).hexdigest()
+    left_out = {"key"}.union(name for name, default in _LATER_FIELDS.items() if getattr(new, name) == default)
+    return hashlib.sha256(new.model_dump_json(exclude=left_out).encode()).hexdigest()
 
 
 def row_of(fresh: Fresh, now: object, time_of: Callable[[datetime], object]) -> tuple[Any, ...]:
