@@ -25,6 +25,9 @@ check: lint  ## lint, types, import contracts and unit tests, in under a minute
 bench: $(VENV)/.installed-dev  ## run the benchmarks in full and write benchmarks/results (long)
 	$(BIN)/python -m benchmarks.seed_model evaluate --json benchmarks/results/seed_model.json
 	$(BIN)/python -m benchmarks.demo --json benchmarks/results/demo.json
+	$(BIN)/python -m benchmarks.log_faults --json benchmarks/results/log_faults.json
+	$(BIN)/python -m benchmarks.log_throughput --json benchmarks/results/log_throughput.json
+	$(BIN)/python -m benchmarks.log_wakeup --json benchmarks/results/log_wakeup.json
 	$(BIN)/python -m benchmarks.targets
 
 targets: $(VENV)/.installed-dev  ## print every committed result against its target

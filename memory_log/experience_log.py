@@ -3,8 +3,10 @@
 Knows which module does what and when a transaction begins. Refuses to know updates and versions.
 """
 
+import select
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from datetime import datetime
 from types import TracebackType
 from typing import Self
@@ -22,7 +24,8 @@ from memory_log.listing import Selection
 from memory_log.records import Bound, Experience, ExperienceState, NewExperience
 from memory_log.search import parse
 
-_ROOM_POLL_SECONDS = 0.05
+# However often they ring, bells may be missed: a writer that waits for room looks this often besides.
+_LOOK_SECONDS = 1.0
 
 
 class ExperienceLog:
@@ -92,15 +95,22 @@ class ExperienceLog:
 
     def _append_when_there_is_room(self, call: Append) -> list[int | Experience]:
         bound = call.bound
-        give_up_at = time.monotonic() + (bound.timeout_seconds if bound and bound.when_full == "block" else 0)
-        while True:
-            try:
-                return self._appends.submit(call)
-            except QueueFull:
-                left = give_up_at - time.monotonic()
-                if left <= 0:
-                    raise
-                time.sleep(min(left, _ROOM_POLL_SECONDS))
+        if bound is None or bound.when_full != "block":
+            return self._appends.submit(call)
+        give_up_at = time.monotonic() + bound.timeout_seconds
+        with ExitStack() as hung:
+            bells: list[Bell] = []
+            while True:
+                try:
+                    return self._appends.submit(call)
+                except QueueFull:
+                    left = give_up_at - time.monotonic()
+                    if left <= 0:
+                        raise
+                if bells:
+                    _wait_for_any(bells, min(left, _LOOK_SECONDS))
+                else:  # what happens between hanging them and the next look rings them
+                    bells = [hung.enter_context(self.bell(name)) for name in sorted({new.lineage for new in call.news})]
 
     def _append_group(self, calls: Sequence[Append]) -> list[list[int | Experience] | Exception]:
         with self._database.driver() as transaction:
@@ -223,6 +233,15 @@ class ExperienceLog:
         """The names of all lineages that have experiences or versions."""
         with self._database.reading() as tx:
             return experiences.lineages(tx)
+
+
+def _wait_for_any(bells: Sequence[Bell], timeout_seconds: float) -> None:
+    poll = select.poll()
+    for bell in bells:
+        poll.register(bell.fileno(), select.POLLIN)
+    poll.poll(timeout_seconds * 1000)
+    for bell in bells:
+        bell.wait(0)  # takes its ring
 
 
 def _lineages_told(outcomes: Sequence[list[int | Experience] | Exception]) -> set[str]:

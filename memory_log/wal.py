@@ -24,6 +24,10 @@ _TRIES: Final = 3
 _MOST_RESTARTS: Final = 1 << 16
 _WORD: Final = 0xFFFFFFFF
 
+# A WAL is a thousand frames long unless a reader stays for long. Of a longer one the rest is only counted, so that
+# opening a log takes a moment.
+_MOST_FRAMES: Final = 2000
+
 # POSIX ends all locks of a process on a file when it closes any handle of it. Where this process has a log open, a look
 # at its `-shm` would take SQLite's locks away, so that it is left out: whoever opened the log first has looked.
 _open_here: Counter[Path] = Counter()
@@ -110,9 +114,13 @@ def _missing(wal: Path, promise: _Promise) -> str | None:
             return f"the head of {wal.name} is damaged"
         if header[16:24] != promise.salts:
             return None if _is_later(header[16:20], promise.salts[:4]) else f"{wal.name} belongs to another file"
-        for number in range(1, promise.num_frames + 1):
-            frame = file.read(_FRAME_HEADER_BYTES + page_bytes)
-            if len(frame) < _FRAME_HEADER_BYTES + page_bytes:
+        frame_bytes = _FRAME_HEADER_BYTES + page_bytes
+        num_whole = (wal.stat().st_size - _WAL_HEADER_BYTES) // frame_bytes
+        if num_whole < promise.num_frames:
+            return f"{wal.name} is cut off in frame {num_whole + 1} of {promise.num_frames}"
+        for number in range(1, min(promise.num_frames, _MOST_FRAMES) + 1):
+            frame = file.read(frame_bytes)
+            if len(frame) < frame_bytes:
                 return f"{wal.name} is cut off in frame {number} of {promise.num_frames}"
             sums = _checksum(frame[:8] + frame[_FRAME_HEADER_BYTES:], sums, order)
             if frame[8:16] != promise.salts or sums != struct.unpack(">II", frame[16:24]):
