@@ -50,6 +50,27 @@ QUOTED: Final[Mapping[str, Mapping[str, str]]] = {
         "read_1_new_phrasings": "reads one, asked in phrasings that are in no training text",
         "read_1_new_statements": "reads one, told in phrasings that are in no training text",
     },
+    "log_faults": {
+        "num_kills_sqlite": "log: processes killed at random moments, SQLite",
+        "num_kills_postgresql": "the same, PostgreSQL",
+        "num_restarts_postgresql": "PostgreSQL killed or restarted under load",
+        "num_lost": "acknowledged experiences and versions lost",
+        "num_learned_twice": "experiences learned twice",
+    },
+    "log_throughput": {
+        "append_vs_raw_sqlite": "appends a second / the bare SQL's, worst of eight cases, SQLite",
+        "append_vs_raw_postgresql": "the same, PostgreSQL",
+        "claim_vs_raw_sqlite": "claim and acknowledge / the bare SQL, SQLite",
+        "claim_vs_raw_postgresql": "the same, PostgreSQL",
+        "vs_sqlite_queue": "against persist-queue on SQLite, worst of ten cases",
+        "vs_procrastinate": "against procrastinate on PostgreSQL, worst of ten cases",
+        "claim_p99_growth": "p99 of a claim, a million rows / ten thousand",
+        "overhead_bytes": "bytes on disk beside an experience's text",
+    },
+    "log_wakeup": {
+        "wakeup_p99_ms_sqlite": "append to the waiter's waking, p99 in ms, SQLite",
+        "wakeup_p99_ms_postgresql": "the same, PostgreSQL",
+    },
 }
 
 
