@@ -18,9 +18,9 @@ from sqlalchemy.engine import URL
 from agent.seed_model import WEIGHTS_FOLDER
 from memory_log.blobs import BlobStore
 from memory_log.clock import Clock, utc_now
-from memory_log.database import Durability
 from memory_log.disk import naming_a_full_disk
 from memory_log.doctor import LogDoctor
+from memory_log.engines import Durability
 from memory_log.errors import BadInput, BaseModelChanged, DiskFull, LogDamaged, NotAModel, SchemaTooNew
 from memory_log.fields import Name, Record
 from memory_log.files import sync, write_once, written_aside

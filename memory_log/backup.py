@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from sqlalchemy import Engine, NullPool, create_engine, func, select
 from sqlalchemy.exc import DBAPIError
 
-from memory_log.database import BUSY_SECONDS
+from memory_log.engines import BUSY_SECONDS
 from memory_log.errors import BackupCorrupt, BadInput, SchemaTooNew
 from memory_log.fields import Record
 from memory_log.records import DeltaRef, VersionState

@@ -4,21 +4,20 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
-from sqlalchemy import Connection, Engine, Transaction, create_engine, event
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
-from sqlalchemy.exc import ArgumentError, DBAPIError, InvalidatePoolError
-from sqlalchemy.pool import ConnectionPoolEntry, Pool, PoolProxiedConnection, QueuePool, StaticPool
+from sqlalchemy import Connection, Engine, Transaction
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import PoolProxiedConnection, StaticPool
 
 from memory_log import faults, schema
 from memory_log.bells import Bell, FifoBells
+from memory_log.engines import Durability, checked, make_file, postgresql_engine, sqlite_engine
 from memory_log.errors import BadInput, LogUnavailable, SelfParamError
-from memory_log.files import aside_of, publish, sync
 from memory_log.readonly import ReadonlyFile
 from memory_log.server import RETRY_PAUSE_SECONDS, Answer, answer_of, has_hung_up
 from memory_log.wal import looked_at
@@ -26,13 +25,7 @@ from memory_log.wal import looked_at
 if TYPE_CHECKING:
     from memory_log.listening import ListeningBells
 
-BUSY_SECONDS = 30
 RETRY_SECONDS = 10
-CONNECT_SECONDS = 10
-Durability = Literal["full", "fast"]
-_SYNCHRONOUS: Final = {"full": "FULL", "fast": "NORMAL"}
-_SYNCHRONOUS_COMMIT: Final = {"full": "on", "fast": "off"}
-_CACHE_KIBIBYTES = 16_000
 Reached = TypeVar("Reached")
 
 
@@ -67,7 +60,7 @@ class Database:
     ) -> None:
         if durability not in get_args(Durability):
             raise BadInput(f"got the durability {durability!r}; choose full (the default) or fast")
-        parsed = _checked(url)
+        parsed = checked(url)
         is_file = parsed.get_backend_name() == "sqlite"
         self._place = str(parsed.database) if is_file else parsed.render_as_string(hide_password=True)
         self._retry_seconds = retry_seconds
@@ -81,7 +74,7 @@ class Database:
                 # One thread at a time can write a file. With one connection for all of them its cache stays true:
                 # SQLite drops a connection's whole cache when another one has written.
                 has_one_writer = is_file and self._reader is None
-                self._writer = _sqlite(parsed, durability, StaticPool) if has_one_writer else self._engine
+                self._writer = sqlite_engine(parsed, durability, StaticPool) if has_one_writer else self._engine
                 self._turn: AbstractContextManager[object] = threading.Lock() if has_one_writer else nullcontext()
                 held.callback(self._writer.dispose)
                 self._bells = FifoBells(Path(self._place)) if is_file else _listening(self._engine)
@@ -107,13 +100,13 @@ class Database:
         if self._reader is not None:
             return self._reader.engine()
         if url.get_backend_name() != "sqlite":
-            return _postgresql(url, durability)
+            return postgresql_engine(url, durability)
         path = Path(str(url.database))
         path.parent.mkdir(parents=True, exist_ok=True)
         held.enter_context(looked_at(path, is_every_commit_synced=durability == "full"))
         if not path.exists():
-            _make_file(path)
-        return _sqlite(url, durability)
+            make_file(path)
+        return sqlite_engine(url, durability)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -286,106 +279,6 @@ class DriverTransaction:
     connection: Any
     is_committing = False
     is_heard = True
-
-
-def _checked(url: str) -> URL:
-    try:
-        parsed = make_url(url)
-        backend = parsed.get_backend_name()
-    except ArgumentError as exc:
-        raise BadInput(f"{url!r} is not a database URL; use sqlite:///path or postgresql://...") from exc
-    if backend not in ("sqlite", "postgresql"):
-        raise BadInput(f"got a {backend} URL; the log lives in sqlite:///path or postgresql://...")
-    if backend == "sqlite" and parsed.database in (None, "", ":memory:"):
-        raise BadInput("got a SQLite URL without a file; the log has to survive its process: sqlite:///path")
-    return parsed
-
-
-def _make_file(path: Path) -> None:
-    """Give a new log its name when it has its first page, so that an empty file is always one that lost everything."""
-    aside = aside_of(path)
-    try:
-        with closing(sqlite3.connect(aside)) as connection:
-            connection.execute("PRAGMA journal_mode=WAL")
-        sync(aside)
-        publish(aside, path)
-        sync(path.parent)
-    finally:
-        aside.unlink(missing_ok=True)
-
-
-def _sqlite(url: URL, durability: Durability, pool: type[Pool] = QueuePool) -> Engine:
-    engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS}, poolclass=pool)
-    event.listen(engine, "connect", partial(_set_pragmas, durability))
-    event.listen(engine, "begin", _begin)
-    return engine
-
-
-def _set_pragmas(durability: Durability, connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
-    # The driver's own BEGIN comes too late (at the first write) and would be deferred; `_begin` says it instead.
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    try:
-        _switch_to_wal(cursor)
-        for pragma in (f"synchronous={_SYNCHRONOUS[durability]}", "foreign_keys=ON", "secure_delete=ON"):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.execute(f"PRAGMA cache_size=-{_CACHE_KIBIBYTES}")
-    finally:
-        cursor.close()
-
-
-def _switch_to_wal(cursor: DBAPICursor) -> None:
-    # While several processes open a new file at once, SQLite refuses this switch without waiting out its busy timeout.
-    give_up_at = time.monotonic() + BUSY_SECONDS
-    while True:
-        try:
-            cursor.execute("PRAGMA journal_mode=WAL")
-            return
-        except sqlite3.OperationalError as exc:
-            if exc.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > give_up_at:
-                raise
-            time.sleep(0.02)
-
-
-def _begin(connection: Connection) -> None:
-    # IMMEDIATE takes the write lock at once and waits for it; a deferred transaction that turns to writing later
-    # fails when another process wrote in between.
-    if connection.get_execution_options().get("is_bare", False):
-        return
-    is_write = connection.get_execution_options().get("is_write", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if is_write else "BEGIN")
-
-
-def _postgresql(url: URL, durability: Durability) -> Engine:
-    patience = {} if "connect_timeout" in url.query else {"connect_timeout": CONNECT_SECONDS}
-    engine = create_engine(url.set(drivername="postgresql+psycopg"), connect_args=patience)
-    event.listen(engine, "connect", partial(_set_commit, durability))
-    event.listen(engine, "checkout", _refuse_what_hung_up)
-    event.listen(engine, "begin", _begin_on_server)
-    return engine
-
-
-def _set_commit(durability: Durability, connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
-    # The driver's own BEGIN would wait for the first statement of the body; `_begin_on_server` says it before.
-    connection.autocommit = True
-    cursor = connection.cursor()
-    cursor.execute(f"SET SESSION synchronous_commit TO {_SYNCHRONOUS_COMMIT[durability]}")
-    cursor.close()
-
-
-def _refuse_what_hung_up(
-    connection: DBAPIConnection, _record: ConnectionPoolEntry, _proxy: PoolProxiedConnection
-) -> None:
-    if has_hung_up(connection):
-        raise InvalidatePoolError  # makes the pool anew: its connections died together
-
-
-def _begin_on_server(connection: Connection) -> None:
-    if connection.get_execution_options().get("is_bare", False):
-        return
-    is_write = connection.get_execution_options().get("is_write", False)
-    kind = "READ COMMITTED READ WRITE" if is_write else "REPEATABLE READ READ ONLY"
-    connection.exec_driver_sql(f"BEGIN ISOLATION LEVEL {kind}")
 
 
 def _listening(engine: Engine) -> "ListeningBells":

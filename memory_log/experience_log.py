@@ -16,7 +16,8 @@ from memory_log.append_drivers import PostgresqlAppend, SqliteAppend
 from memory_log.appending import Append, append
 from memory_log.bells import Bell, ring_after
 from memory_log.clock import Clock, utc_now
-from memory_log.database import Database, Durability
+from memory_log.database import Database
+from memory_log.engines import Durability
 from memory_log.errors import QueueFull
 from memory_log.fields import MAX_INTEGER
 from memory_log.group_commit import GroupCommit

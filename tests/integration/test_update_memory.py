@@ -16,6 +16,9 @@ pytestmark = pytest.mark.skipif(
 
 REPOSITORY = Path(__file__).parents[2]
 
+# Without memory a library below may crash instead of saying so, about once in ten times. Then only the log has to stand.
+TRIES = 3
+
 # The limit is set when all is loaded, a little above what the process has then.
 UPDATER = """
 import resource, sys
@@ -43,9 +46,16 @@ with AgentMemory.open(sys.argv[1], model=sys.argv[2], device="cpu", settings=set
 
 @pytest.mark.skipif(not Path("/proc/self/statm").is_file(), reason="the system does not say what a process uses")
 def test_an_update_without_memory_ends_with_the_way_out_and_its_experiences_wait(tmp_path: Path) -> None:
-    words = [sys.executable, "-c", UPDATER, str(tmp_path), str(LEARNER)]
-    result = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True, timeout=200, check=True)
+    for attempt in range(TRIES):
+        home = tmp_path / str(attempt)
+        words = [sys.executable, "-c", UPDATER, str(home), str(LEARNER)]
+        result = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True, timeout=200, check=False)
+        with Home.open(home).open_log() as log:
+            assert log.get(1).text
+            if result.returncode >= 0:
+                break
+    assert result.returncode == 0, result.stderr
     assert "memory is out" in result.stdout and "free some memory" in result.stdout
-    with Home.open(tmp_path).open_log() as log:
+    with Home.open(home).open_log() as log:
         assert log.count_by_state("default")[ExperienceState.PENDING] == 1
         assert (log.get(1).attempts, log.updater_lease("default"), log.head("default").number) == (0, None, 0)
