@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(
 
 REPOSITORY = Path(__file__).parents[2]
 
-# Without memory a library below may crash instead of saying so, about once in ten times. Then only the log has to stand.
+# Without memory a library below may crash instead of saying so, once in ten times. Then only the log has to stand.
 TRIES = 3
 
 # The limit is set when all is loaded, a little above what the process has then.
