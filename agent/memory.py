@@ -11,7 +11,6 @@ import socket
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import torch
@@ -23,6 +22,7 @@ from agent.home import Home
 from agent.home_base import WEIGHTS, check_base
 from agent.household.anchors import household_anchors
 from agent.reading_probe import probe_reading, remembered_probe
+from memory_log.closing import Closing
 from memory_log.errors import BadInput, UnknownVersion
 from memory_log.log import MemoryLog
 from memory_log.records import ClaimOrder, Experience, Fact, NewExperience, StoredTarget, Version, VersionState
@@ -85,7 +85,7 @@ def worker_name() -> str:
     return f"{socket.gethostname()}-{os.getpid()}"
 
 
-class AgentMemory:
+class AgentMemory(Closing):
     """An agent that is told things, learns them into its weights and answers from them.
 
     Example:
@@ -146,14 +146,6 @@ class AgentMemory:
     def close(self) -> None:
         """Close the log."""
         self.log.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     @cached_property
     def base(self) -> LanguageModel:

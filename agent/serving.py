@@ -10,8 +10,6 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
-from types import TracebackType
-from typing import Self
 
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
@@ -21,6 +19,7 @@ from agent.buffers import ModelSkeleton, same_weights
 from agent.decoding import Generation, Request, has_plain_cache, reads_a_cache
 from agent.schedule import BatchSchedule
 from agent.versions import LoadedVersion, LoadedVersions
+from memory_log.closing import Closing
 from memory_log.errors import BadInput, DeltaMismatch, NotAModel, SelfParamError
 
 NUM_SWAPS_KEPT = 1000  # newest entries of the statistics; a server may run for months
@@ -62,7 +61,7 @@ class ServerStats(BaseModel):
     swaps: tuple[Swap, ...]  # the newest NUM_SWAPS_KEPT
 
 
-class ModelServer:
+class ModelServer(Closing):
     """Answers prompts greedily in batches and swaps weights between two requests, never within one.
 
     Args:
@@ -125,14 +124,6 @@ class ModelServer:
         self._is_closed = False
         self._worker = threading.Thread(target=self._decode_until_closed, name="model-server", daemon=True)
         self._worker.start()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def submit(
         self, prompt_ids: Sequence[int], *, version: int | None = None, max_new_tokens: int = 48

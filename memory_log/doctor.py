@@ -7,8 +7,7 @@ transaction each one is. Refuses to know what a sound row looks like, and the ho
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from sqlalchemy import Connection, select
 from sqlalchemy.exc import DBAPIError
@@ -18,6 +17,7 @@ from memory_log.check_queue import check_forgotten, check_leases, check_queue
 from memory_log.check_targets import check_replay, check_targets
 from memory_log.check_versions import check_learned, check_versions
 from memory_log.clock import Clock, utc_now
+from memory_log.closing import Closing
 from memory_log.database import Database
 from memory_log.errors import LogDamaged, SelfParamError
 from memory_log.findings import SAVE, Finding
@@ -47,7 +47,7 @@ _MENDS: Final = (
 )  # fmt: skip
 
 
-class LogDoctor:
+class LogDoctor(Closing):
     """Examines a log that may be in use, each check in a snapshot of its own.
 
     Args:
@@ -71,14 +71,6 @@ class LogDoctor:
     def close(self) -> None:
         """Close the connections."""
         self._database.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     @staticmethod
     def checks(*, is_quick: bool) -> tuple[str, ...]:

@@ -8,14 +8,13 @@ import time
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from datetime import datetime
-from types import TracebackType
-from typing import Self
 
 from memory_log import claims, experiences, forgetting, listing, requeueing, targets
 from memory_log.append_drivers import PostgresqlAppend, SqliteAppend
 from memory_log.appending import Append, append
 from memory_log.bells import Bell, ring_after
 from memory_log.clock import Clock, utc_now
+from memory_log.closing import Closing
 from memory_log.database import Database
 from memory_log.engines import Durability
 from memory_log.errors import QueueFull
@@ -29,7 +28,7 @@ from memory_log.search import parse
 _LOOK_SECONDS = 1.0
 
 
-class ExperienceLog:
+class ExperienceLog(Closing):
     """What is told, of any number of lineages. Every public method is one transaction, durable when it returns.
 
     Args:
@@ -53,14 +52,6 @@ class ExperienceLog:
     def close(self) -> None:
         """Close the connections."""
         self._database.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def append(self, new: NewExperience, *, bound: Bound | None = None) -> Experience:
         """Store one experience: on disk when this returns. Its key given again gives the stored one.

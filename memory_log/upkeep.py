@@ -5,12 +5,11 @@ Refuses to know the policy: how many, how old.
 """
 
 from collections.abc import Callable
-from types import TracebackType
-from typing import Self
 
 from sqlalchemy import select
 
 from memory_log import disk_use, trimming
+from memory_log.closing import Closing
 from memory_log.database import Database
 from memory_log.disk_use import DeltaUse, LogUse
 from memory_log.errors import BadInput
@@ -20,7 +19,7 @@ from memory_log.tables import lineages
 _AT_ONCE = 50
 
 
-class LogUpkeep:
+class LogUpkeep(Closing):
     """Weighs and trims a log that may be in use.
 
     Args:
@@ -37,14 +36,6 @@ class LogUpkeep:
     def close(self) -> None:
         """Close the connections."""
         self._database.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def use(self) -> LogUse:
         """What the log takes, table by table."""
