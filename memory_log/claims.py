@@ -121,15 +121,16 @@ def _in_order(
 
 
 def _nothing(connection: Connection, lineage: str) -> NothingPending:
+    # What was told since we looked is not put off, and is the next look's business.
     put_off, due = connection.execute(
         select(func.count(), func.min(experiences.c.not_before)).where(
-            experiences.c.lineage == lineage, experiences.c.state == PENDING
+            experiences.c.lineage == lineage, experiences.c.state == PENDING, experiences.c.not_before.is_not(None)
         )
     ).one()
     if not put_off:
         return NothingPending(f"no experience of lineage {lineage!r} waits to be learned; append some first")
     return NothingPending(
-        f"all {put_off} pending experiences of lineage {lineage!r} are put off, because updates died while holding "
+        f"the {put_off} pending experiences of lineage {lineage!r} are put off, because updates died while holding "
         f"them; the next one is due at {due:%Y-%m-%d %H:%M:%S} UTC"
     )
 
