@@ -13,8 +13,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import ray
 from ray._private import ray_constants
@@ -30,6 +29,7 @@ from agent.memory import anchors_for, choose_device
 from agent.serving import ServerStats
 from agent.threads import spin_briefly
 from agent.worker import WorkerStatus
+from memory_log.closing import Closing
 from memory_log.errors import BadInput, SelfParamError
 from memory_log.log import MemoryLog
 from updater.filters import ExperienceFilter
@@ -124,7 +124,7 @@ class HomeWeights:
         return self._weights.weights(self._parts.lineage, version)
 
 
-class Runtime:
+class Runtime(Closing):
     """A home's memory at work: an update worker that wakes by itself, and a serving actor that follows it.
 
     Both are Ray actors in processes of their own, on a GPU where Ray reports one; both come back after a crash. What is
@@ -190,14 +190,6 @@ class Runtime:
         except BaseException:
             self.close()
             raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     @property
     def num_retried(self) -> int:

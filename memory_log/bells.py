@@ -16,11 +16,11 @@ import threading
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from sqlalchemy import Connection
 
+from memory_log.closing import Closing
 from memory_log.errors import BadInput
 
 MARK_LENGTH: Final = 32
@@ -37,7 +37,7 @@ _UNNAMED_SECONDS: Final = 60
 _LOGGER = logging.getLogger(__name__)
 
 
-class Bell:
+class Bell(Closing):
     """Wakes the thread that waits at it when something about a lineage's queue may have changed.
 
     What happens between making the bell and waiting is not missed: make it, look at the log, wait, look again. Waiting
@@ -114,14 +114,6 @@ class Bell:
         with self._waiting:
             os.close(self._reading)
             os.close(self._writing)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def piped_bell(on_close: Callable[[Bell], None]) -> Bell:
