@@ -6,7 +6,7 @@ Every statement is a constant, so that it is parsed once; lists travel as one va
 import json
 import sqlite3
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -67,15 +67,10 @@ class SqliteAppend:
     def begin(self, lineages: Sequence[str], keys: Sequence[Key], most_pending: Mapping[str, int]) -> Standing:
         """Take the turn, which in SQLite is everybody's, and look."""
         self._connection.execute("BEGIN IMMEDIATE")
-        stored: dict[Key, Stored] = {}
-        for lineage, names in _by_lineage(keys).items():
-            for key, number, content_hash in self._connection.execute(self._KEYS, (lineage, json.dumps(names))):
-                stored[lineage, key] = Stored(number, content_hash)
-        return Standing(
-            stored,
-            {lineage: self._count(lineage, PENDING, most) for lineage, most in most_pending.items()},
-            frozenset(lineage for lineage in most_pending if self._count(lineage, SPILLED, 1)),
-        )
+        return _standing(keys, most_pending, self._stored, self._count)
+
+    def _stored(self, lineage: str, names: list[str]) -> Iterable[tuple[str, int, str | None]]:
+        return self._connection.execute(self._KEYS, (lineage, json.dumps(names)))
 
     def _count(self, lineage: str, state: str, most: int) -> int:
         count: int = self._connection.execute(self._COUNT, (lineage, state, most)).fetchone()[0]
@@ -160,15 +155,10 @@ class PostgresqlAppend:
         with self._connection.pipeline():
             self._connection.execute("BEGIN")
             self._connection.execute(self._TURNS, (list(lineages),))
-        stored: dict[Key, Stored] = {}
-        for lineage, names in _by_lineage(keys).items():
-            for key, number, content_hash in self._connection.execute(self._KEYS, (lineage, names)):
-                stored[lineage, key] = Stored(number, content_hash)
-        return Standing(
-            stored,
-            {lineage: self._count(lineage, PENDING, most) for lineage, most in most_pending.items()},
-            frozenset(lineage for lineage in most_pending if self._count(lineage, SPILLED, 1)),
-        )
+        return _standing(keys, most_pending, self._stored, self._count)
+
+    def _stored(self, lineage: str, names: list[str]) -> Iterable[tuple[str, int, str | None]]:
+        yield from self._connection.execute(self._KEYS, (lineage, names))
 
     def _count(self, lineage: str, state: str, most: int) -> int:
         return sum(row[0] for row in self._connection.execute(self._COUNT, (lineage, state, most)))
@@ -225,6 +215,24 @@ class PostgresqlAppend:
     def end(self) -> None:
         """Commit."""
         self._connection.execute("COMMIT")
+
+
+def _standing(
+    keys: Sequence[Key],
+    most_pending: Mapping[str, int],
+    stored_in: Callable[[str, list[str]], Iterable[tuple[str, int, str | None]]],
+    count: Callable[[str, str, int], int],
+) -> Standing:
+    """What a driver finds by its two questions: which keys a lineage has, and how many of it are in a state."""
+    return Standing(
+        {
+            (lineage, key): Stored(number, content_hash)
+            for lineage, names in _by_lineage(keys).items()
+            for key, number, content_hash in stored_in(lineage, names)
+        },
+        {lineage: count(lineage, PENDING, most) for lineage, most in most_pending.items()},
+        frozenset(lineage for lineage in most_pending if count(lineage, SPILLED, 1)),
+    )
 
 
 def _as_it_is(time: datetime) -> datetime:
