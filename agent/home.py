@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 from pydantic import AwareDatetime, Field, ValidationError
 from sqlalchemy.engine import URL
@@ -19,13 +19,15 @@ from agent.seed_model import WEIGHTS_FOLDER
 from memory_log.blobs import BlobStore
 from memory_log.clock import Clock, utc_now
 from memory_log.disk import naming_a_full_disk
-from memory_log.doctor import LogDoctor
 from memory_log.engines import Durability
 from memory_log.errors import BadInput, BaseModelChanged, DiskFull, LogDamaged, NotAModel, SchemaTooNew
 from memory_log.fields import Name, Record
 from memory_log.files import sync, write_once, written_aside
 from memory_log.log import MemoryLog
 from memory_log.upkeep import LogUpkeep
+
+if TYPE_CHECKING:
+    from memory_log.doctor import LogDoctor
 
 DEFAULT_HOME: Final = ".selfparam"
 HOME_VARIABLE: Final = "SELFPARAM_HOME"
@@ -154,8 +156,10 @@ class Home:
         """What the log takes and how to make it less; close it, or use it in a `with`."""
         return self._opened(LogUpkeep)
 
-    def open_doctor(self, clock: Clock = utc_now) -> LogDoctor:
+    def open_doctor(self, clock: Clock = utc_now) -> "LogDoctor":
         """The log's examination; close it, or use it in a `with`. What cannot be written is not mended."""
+        from memory_log.doctor import LogDoctor  # every command opens a home, and one examines it
+
         return self._opened(partial(LogDoctor, clock=clock, is_readonly=self._is_readonly))
 
     @property
