@@ -43,6 +43,8 @@ def surplus(connection: Connection, lineage: str, pairs: Sequence[tuple[int, int
                 live.c.target_id.is_not(None).label("is_live"),
             )
             .join_from(targets, live, live.c.target_id == targets.c.id, isouter=True)
+            # SQLite has no index for pairs; the first of each leads it to the second.
+            .where(targets.c.experience_id.in_({number for number, _ in piece}))
             .where(targets.c.lineage == lineage, tuple_(targets.c.experience_id, targets.c.version).in_(piece))
             .order_by(targets.c.experience_id, targets.c.version, targets.c.id)
         )  # fmt: skip
