@@ -170,8 +170,6 @@ def _add_changing(verbs: Verbs) -> None:
         help="makes appending twice harmless: a key that is there stores nothing new (default: none)",
     )  # fmt: skip
     _add_json(append, "print the stored experience as one JSON object")
-
-
     requeue = _add_verb(
         verbs, "requeue", commands_log_changes.requeue, "let refused and dead experiences wait again",
         "Make refused, dead and put-off experiences pending, as if no update had tried them. All that are named, or\n"

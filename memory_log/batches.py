@@ -232,7 +232,7 @@ def reject(
 def commit(connection: Connection, batch_id: int, version: int, now: datetime) -> None:
     """End a batch whose version is admitted: its experiences are learned in it."""
     _LEARN.rows(connection, batch=batch_id, version=version)
-    _reject_candidates(connection, batch_id, f"version {version} was admitted for the same batch")
+    _REJECT_CANDIDATES.rows(connection, batch=batch_id, why=f"version {version} was admitted for the same batch")
     _END.rows(connection, batch=batch_id, to="committed", why=None, now=now)
 
 
@@ -273,14 +273,10 @@ def _end(connection: Connection, batch_id: int, state: str, reason: str, now: da
         .where(experiences.c.batch_id == batch_id)
         .values(state=ExperienceState.PENDING.value, batch_id=None)
     )
-    _reject_candidates(connection, batch_id, reason)
+    _REJECT_CANDIDATES.rows(connection, batch=batch_id, why=reason)
     # Targets of a batch that will never be admitted can never be replayed.
     connection.execute(delete(targets).where(targets.c.batch_id == batch_id))
     _END.rows(connection, batch=batch_id, to=state, why=reason, now=now)
-
-
-def _reject_candidates(connection: Connection, batch_id: int, reason: str) -> None:
-    _REJECT_CANDIDATES.rows(connection, batch=batch_id, why=reason)
 
 
 def num_abandoned(connection: Connection, lineage: str, at_most: int, now: datetime) -> int:

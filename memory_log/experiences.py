@@ -1,4 +1,4 @@
-"""Experiences inside a transaction: append, read, search, forget. Knows no versions and no leases."""
+"""Experiences inside a transaction: read, search, forget. Knows no versions and no leases."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
