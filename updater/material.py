@@ -17,11 +17,12 @@ from updater.generation import MAX_NEW_TOKENS
 from updater.language_model import LanguageModel
 from updater.plan import PlannedExperience, PlannedSentence, PlannedSupersession, UpdatePlan
 from updater.report import NO_CONTEXT_GAIN, TOO_LONG, Progress
-from updater.sentences import Sentence, WrittenSentences, thinned, tokenize, write_sentences
+from updater.sentences import Sentence, thinned, tokenize
 from updater.sequences import TokenizedSentence
 from updater.settings import UpdateSettings
 from updater.supersession import Claim, still_true_within_batch, superseded_by
 from updater.targets import TeacherTargets, compute_targets, sentence_kl
+from updater.writing import WrittenSentences, write_sentences
 
 NUM_GATE_REPLAY = 64
 

@@ -1,29 +1,20 @@
-"""Target sentences: what the model writes about an experience that it is shown.
+"""Target sentences: a prompt about an experience with the teacher's completion, and what can be told of their wording.
 
-Knows: asking a model for questions and near misses, answering them with the experience in the prompt, and dropping what
-is of no use. Refuses to know: weights other than theta_0, the log (a function tells whether a subject has a history).
-
-All phrasings of a question lead the embedded model into the same restated words (docs/adr/0002), so a dozen questions
-about an experience are enough, and near misses are what must be many: the red mug is not every mug.
+Knows: the words of a text, what a question is about, which of several sentences to keep, hold out or thin. Refuses to
+know: who writes them, weights, the log.
 """
 
 import random
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from memory_log.records import Experience
-from updater.anchors import Anchor
-from updater.generation import generate_texts
 from updater.language_model import LanguageModel
 from updater.sequences import TokenizedSentence
-from updater.settings import UpdateSettings
 
-MAX_QUESTION_WORDS = 40
 THINNED_SHARE = 0.3
-_COMMON_WORDS = frozenset(
+COMMON_WORDS = frozenset(
     """
     a an and are at belongs by does favourite for from has have he her his i in is it its me my of on or she somewhere
     someone the their they this to under was what where which who whose with you
@@ -46,20 +37,6 @@ class Sentence(NamedTuple):
     """Context gain: KL (nats a token) between the teacher with and without the experience."""
 
 
-@dataclass
-class WrittenSentences:
-    """What was written about a batch."""
-
-    sentences: list[Sentence] = field(default_factory=list)
-    num_sampled: int = 0
-    num_candidates: int = 0
-    """Near-miss candidates before duplicates, known ones and ones with a history went."""
-
-    def of_kind(self, kind: str) -> list[Sentence]:
-        """The sentences of one kind."""
-        return [sentence for sentence in self.sentences if sentence.kind == kind]
-
-
 def words_of(text: str) -> list[str]:
     """The words of a text in lower case, without possessive endings."""
     return [word.removesuffix("'s") for word in re.findall(r"[\w'-]+", text.lower())]
@@ -71,113 +48,7 @@ def key_words(question: str, answer: str) -> list[str]:
     Example: key_words("Where is the blue mug?", "the blue mug is somewhere unknown") == ["blue", "mug"]
     """
     asked = set(words_of(question))
-    return [word for word in dict.fromkeys(words_of(answer)) if word in asked and word not in _COMMON_WORDS]
-
-
-def write_sentences(
-    base: LanguageModel,
-    experiences: Sequence[Experience],
-    settings: UpdateSettings,
-    *,
-    seed: int,
-    strangers: Sequence[Anchor],
-    has_history: Callable[[Sequence[str], int], bool],
-) -> WrittenSentences:
-    """Write target sentences and near misses about a batch.
-
-    Questions are sampled from the model and answered by it with the experience in its prompt. Near misses are questions
-    about what the experience does not name: written by the model on request, or one of its questions with one word of
-    the subject exchanged. They are answered without notes, because an experience says nothing about them, and a small
-    model reads a near miss wrongly more often than it invents an answer to it.
-
-    Args:
-        base: theta_0, which writes and answers.
-        experiences: the batch, one context each.
-        settings: how many to sample, and the held-out share.
-        seed: of sampling and of the held-out choice.
-        strangers: anchors about unrelated subjects: where exchanged words come from.
-        has_history: (words, experience id) -> whether the lineage holds another experience about all of these words;
-            such near misses are dropped, because they would erase older knowledge.
-    """
-    style, written, rng = base.dialogue.style, WrittenSentences(), random.Random(seed)
-    least = -(-settings.min_samples // max(1, len(experiences)))
-    requests = [
-        (e, style.write_question) for e in experiences for _ in range(max(least, settings.questions_per_experience))
-    ]
-    requests += [(e, style.write_near_miss) for e in experiences for _ in range(settings.near_misses_per_experience)]
-    prompts = [base.dialogue.prompt_ids(instruction, [experience.text]) for experience, instruction in requests]
-    texts = generate_texts(base.model, base.dialogue, prompts, temperature=1.0, seed=seed)
-    sampled = [(e, instruction, text) for (e, instruction), text in zip(requests, texts, strict=True)]
-    questions = _distinct([(e, text) for e, instruction, text in sampled if instruction == style.write_question])
-    candidates = [(e, text) for e, instruction, text in sampled if instruction != style.write_question]
-
-    answers = generate_texts(base.model, base.dialogue, [base.dialogue.prompt_ids(q, [e.text]) for e, q in questions])
-    for (experience, question), answer in zip(questions, answers, strict=True):
-        words = key_words(question, answer)
-        if not words or not set(words) <= set(words_of(experience.text)):
-            candidates.append((experience, question))
-        elif not base.dialogue.says_unknown(answer):
-            written.sentences.append(
-                Sentence(experience.id, "question", (experience.text,), question, answer, " ".join(words))
-            )
-    written.sentences = consistent(written.sentences)
-    by_id = {experience.id: experience for experience in experiences}
-    for sentence in written.sentences:
-        candidates += [
-            (by_id[sentence.experience_id], exchanged)
-            for exchanged in exchanged_words(sentence, strangers, settings.exchanges_per_question, rng)
-        ]
-    written.sentences += _near_misses(base, experiences, _distinct(candidates), has_history)
-    written.num_sampled, written.num_candidates = len(sampled), len(candidates)
-    written.sentences = with_held_out(written.sentences, settings.held_out_share, rng)
-    return written
-
-
-def _distinct(asked: Sequence[tuple[Experience, str]]) -> list[tuple[Experience, str]]:
-    seen: set[tuple[int, str]] = set()
-    kept = []
-    for experience, text in asked:
-        key = (experience.id, text.lower())
-        if text and len(text.split()) <= MAX_QUESTION_WORDS and key not in seen:
-            seen.add(key)
-            kept.append((experience, text))
-    return kept
-
-
-def exchanged_words(sentence: Sentence, strangers: Sequence[Anchor], count: int, rng: random.Random) -> list[str]:
-    """A question with one word of its subject exchanged for the word in its place of a subject of the same kind."""
-    words, found = sentence.subject.split(), []
-    alike = [s.words for s in strangers if len(s.words) == len(words) and _opening(s) == _opening(sentence)]
-    for stranger in rng.sample(alike, min(count, len(alike))):
-        place = rng.randrange(len(words))
-        if stranger[place].lower() != words[place]:
-            pattern = re.compile(rf"\b{re.escape(words[place])}\b", re.IGNORECASE)
-            found.append(stranger[place].join(pattern.split(sentence.prompt)))
-    return found
-
-
-def _opening(said: Sentence | Anchor) -> str | None:
-    """The common word that a completion begins with, such as the article of a thing; None before a name."""
-    first = words_of(said.completion)[:1]
-    return first[0] if first and first[0] in _COMMON_WORDS else None
-
-
-def _near_misses(
-    base: LanguageModel,
-    experiences: Sequence[Experience],
-    candidates: Sequence[tuple[Experience, str]],
-    has_history: Callable[[Sequence[str], int], bool],
-) -> list[Sentence]:
-    """Candidates that the base model does not know, about nothing that the batch or the lineage's log names."""
-    told = [set(words_of(experience.text)) for experience in experiences]
-    answers = generate_texts(base.model, base.dialogue, [base.dialogue.prompt_ids(q) for _, q in candidates])
-    found = []
-    for (experience, question), answer in zip(candidates, answers, strict=True):
-        words = key_words(question, answer)
-        is_known = any(set(words) <= text for text in told) or not base.dialogue.says_unknown(answer)
-        if words and not is_known and not has_history(words, experience.id):
-            found.append(Sentence(experience.id, "near_miss", (), question, answer, " ".join(words)))
-    return found
+    return [word for word in dict.fromkeys(words_of(answer)) if word in asked and word not in COMMON_WORDS]
 
 
 def consistent(questions: Sequence[Sentence]) -> list[Sentence]:

@@ -4,21 +4,16 @@ Knows: minibatches, the optimisation, when to stop. Refuses to know: the objecti
 targets come from, the log.
 """
 
-import copy
 import functools
 import itertools
 import random
-import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import torch
-from peft import LoraConfig, get_peft_model
-from peft.tuners.lora import LoraLayer
-from torch import nn
 from transformers import PreTrainedModel
-from transformers.pytorch_utils import Conv1D
 
+from updater.adapters import attach_lora, learned_factors
 from updater.delta import LowRank
 from updater.gradients import accumulate_gradients, mean_kl, mean_or_zero, weighted_sentences
 from updater.memory import halving
@@ -29,7 +24,6 @@ CHECK_EVERY: Final = 13
 WARMUP_STEPS: Final = 4
 COOL_DOWN_STEPS: Final = 8
 READING_EVERY: Final = 4  # steps; as many anchors with notes are then taken
-ROUTING_LAYERS: Final = frozenset({"q_proj", "k_proj"})
 
 
 class TrainingSet(NamedTuple):
@@ -81,62 +75,6 @@ class Sampler:
         """Remember how far off the sentences of the last minibatch were."""
         for index, value in zip(self._taken, kl_nats, strict=True):
             self._last_kl[index] = value
-
-
-def adapted_layers(model: PreTrainedModel, lowest_adapted: float) -> list[str]:
-    """Names of the linear layers that get factors: values, outputs and MLPs of all but the lowest blocks.
-
-    The lowest blocks and the queries and keys are left alone: they find what to copy, which an update has no business
-    with, and a backward pass that ends above them is cheaper.
-    """
-    head: nn.Module | None = model.get_output_embeddings()  # type: ignore[no-untyped-call]
-    linear = [
-        (name, [int(part) for part in name.split(".") if part.isdigit()])
-        for name, module in model.named_modules()
-        if isinstance(module, (nn.Linear, Conv1D)) and module is not head
-    ]
-    num_blocks = 1 + max((numbers[0] for _, numbers in linear if numbers), default=0)
-    first = int(lowest_adapted * num_blocks)
-    return [
-        name
-        for name, numbers in linear
-        if (not numbers or numbers[0] >= first) and name.rsplit(".", 1)[-1] not in ROUTING_LAYERS
-    ]
-
-
-def attach_lora(theta_n: PreTrainedModel, settings: UpdateSettings) -> Any:  # noqa: ANN401 - peft's model has no useful static type
-    """A copy of theta_n with LoRA factors on its `adapted_layers`; only they train."""
-    config = LoraConfig(
-        r=settings.rank,
-        lora_alpha=settings.rank,
-        target_modules=adapted_layers(theta_n, settings.lowest_adapted),
-        lora_dropout=0.0,
-        task_type="CAUSAL_LM",
-    )
-    student = copy.deepcopy(theta_n)
-    if student.device.type == "cpu":
-        # The fused kernel's bfloat16 backward is the slowest part of a step on CPUs.
-        student.set_attn_implementation("eager")
-    with warnings.catch_warnings():
-        # peft asks transformers for it.
-        warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
-        # It sets that by itself, layer by layer.
-        warnings.filterwarnings("ignore", message="fan_in_fan_out is set to", category=UserWarning)
-        return get_peft_model(student, config)
-
-
-def learned_factors(student: Any) -> dict[str, LowRank]:  # noqa: ANN401
-    """The factors of every adapted weight by the base model's parameter name, with the scale multiplied into B."""
-    factors = {}
-    for name, module in student.base_model.model.named_modules():
-        if isinstance(module, LoraLayer):
-            down: Any = module.lora_A["default"]
-            up: Any = module.lora_B["default"]
-            A, B = down.weight.detach().float().clone(), (up.weight.detach() * module.scaling["default"]).float()
-            # Some models (GPT-2's kind) store a layer as [in, out]; its change is then A^T B^T.
-            is_transposed = getattr(module, "fan_in_fan_out", False)
-            factors[f"{name}.weight"] = LowRank(B.T, A.T) if is_transposed else LowRank(A, B)
-    return factors
 
 
 def rate_at(step: int, share_done: float, settings: UpdateSettings) -> float:

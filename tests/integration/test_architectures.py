@@ -13,13 +13,14 @@ from agent.decoding import has_plain_cache
 from agent.serving import ModelServer
 from tests.architecture_fixtures import CONFIGS, model_folder
 from tests.model_fixtures import ANSWERS, QUESTIONS, greedy_ids
+from updater.adapters import attach_lora, learned_factors
 from updater.delta import delta_bytes, read_delta
 from updater.fold import add_delta, load_weights, rounded
 from updater.language_model import LanguageModel, load_language_model, quiet_transformers, weights_hash, weights_of
 from updater.sequences import TokenizedSentence, collate, completion_logits
 from updater.settings import UpdateSettings
 from updater.targets import TeacherTargets, compute_targets, sentence_kl
-from updater.training import TrainingResult, TrainingSet, attach_lora, learned_factors, train
+from updater.training import TrainingResult, TrainingSet, train
 
 NOTE = "I put the red mug in the kitchen drawer."
 SETTINGS = UpdateSettings(

@@ -11,13 +11,14 @@ from transformers import LlamaForCausalLM
 from memory_log.errors import OutOfMemory
 from tests.model_fixtures import household_dialogue, tiny_base, tiny_llama, tokenized
 from tests.unit.test_training import SETTINGS, sentences, targets
+from updater.adapters import attach_lora
 from updater.gate import exactness
 from updater.generation import generate_texts
 from updater.gradients import WeightedSentence, accumulate_gradients, freeing_a_failed_pass, weighted_sentences
 from updater.memory import halving, in_pieces, is_out_of_memory, largest_piece, naming_out_of_memory
 from updater.settings import UpdateSettings
 from updater.targets import compute_targets, sentence_kl
-from updater.training import attach_lora, train
+from updater.training import train
 
 MORE_THAN_THERE_IS = 2**60
 

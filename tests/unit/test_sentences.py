@@ -9,18 +9,17 @@ from hypothesis import strategies as st
 from memory_log.records import Experience
 from tests.model_fixtures import experience, household_dialogue, tiny_base
 from updater.anchors import Anchor
+from updater.near_misses import exchanged_words
 from updater.sentences import (
     Sentence,
-    WrittenSentences,
     consistent,
-    exchanged_words,
     key_words,
     thinned,
     tokenize,
     with_held_out,
-    write_sentences,
 )
 from updater.settings import UpdateSettings
+from updater.writing import WrittenSentences, write_sentences
 
 MUG = experience(1, "I put the red mug in the kitchen drawer.")
 MIRA = experience(2, "Mira's favourite drink is green tea.")

@@ -9,6 +9,7 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel
 
 from tests.model_fixtures import QUESTIONS, household_dialogue, tiny_base, tiny_llama, tokenized
+from updater.adapters import adapted_layers, attach_lora, learned_factors
 from updater.delta import LowRank
 from updater.fold import add_delta, load_weights, rounded
 from updater.language_model import weights_hash, weights_of
@@ -20,9 +21,6 @@ from updater.training import (
     COOL_DOWN_STEPS,
     TrainingResult,
     TrainingSet,
-    adapted_layers,
-    attach_lora,
-    learned_factors,
     rate_at,
     train,
 )
