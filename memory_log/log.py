@@ -218,12 +218,14 @@ class MemoryLog(ExperienceLog):
         *,
         metrics: Mapping[str, float] | None = None,
         superseded: Mapping[int, int] | None = None,
+        remark: str | None = None,
     ) -> Version:
         """Make a candidate the head: batch committed, experiences learned, targets live, all in one transaction.
 
         Args:
             metrics: what the gate measured, added to the candidate's.
             superseded: target id -> id of the experience that made it untrue. Targets forgotten meanwhile are skipped.
+            remark: what the history of the batch's experiences should tell of how it came about.
 
         Raises:
             LeaseLost: the lease or the batch is no longer ours.
@@ -232,13 +234,20 @@ class MemoryLog(ExperienceLog):
         with self._database.writing() as tx:
             ring_after(tx, lease.lineage)
             return versions.admit(
-                tx, lease, version_number, metrics=metrics, superseded=superseded or {}, now=self._clock()
-            )
+                tx, lease, version_number, metrics=metrics, superseded=superseded or {}, remark=remark,
+                now=self._clock(),
+            )  # fmt: skip
 
-    def reject(self, lease: UpdaterLease, version_number: int, reason: str) -> Version:
-        """Refuse a candidate; its batch stays open for another try or for `reject_batch`."""
+    def reject(
+        self, lease: UpdaterLease, version_number: int, reason: str, *, metrics: Mapping[str, float] | None = None
+    ) -> Version:
+        """Refuse a candidate; its batch stays open for another try or for `reject_batch`.
+
+        Args:
+            metrics: what the gate measured, added to the candidate's.
+        """
         with self._database.writing() as tx:
-            return versions.reject(tx, lease, version_number, reason)
+            return versions.reject(tx, lease, version_number, reason, metrics or {})
 
     def reject_batch(self, lease: UpdaterLease, batch_id: int, *, reason: str, refuse_experiences: bool) -> None:
         """End a batch unlearned, with its candidates and targets; its experiences wait again or are refused."""

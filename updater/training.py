@@ -6,7 +6,9 @@ targets come from, the log.
 
 import functools
 import itertools
+import math
 import random
+import time
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
@@ -17,6 +19,7 @@ from updater.adapters import attach_lora, learned_factors
 from updater.delta import LowRank
 from updater.gradients import accumulate_gradients, mean_kl, mean_or_zero, weighted_sentences
 from updater.memory import halving
+from updater.report import EndedBy
 from updater.settings import UpdateSettings
 from updater.targets import TeacherTargets
 
@@ -44,6 +47,7 @@ class TrainingResult(NamedTuple):
     factors: dict[str, LowRank]
     num_steps: int
     held_out_kl_nats: float
+    ended_by: EndedBy
 
 
 class Sampler:
@@ -82,6 +86,12 @@ def rate_at(step: int, share_done: float, settings: UpdateSettings) -> float:
     return settings.learning_rate * min((step + 1) / WARMUP_STEPS, 1.0 - 0.9 * share_done)
 
 
+def cooled_down(step: int, last_step: int, ended_by: EndedBy, cause: EndedBy) -> tuple[int, EndedBy]:
+    """The last step and what ends training, once a cause asks for a cool-down; what asked before stands."""
+    cooled = step + COOL_DOWN_STEPS
+    return (cooled, cause) if cooled < last_step else (last_step, ended_by)
+
+
 def train(
     theta_n: PreTrainedModel,
     sentences: TrainingSet,
@@ -90,6 +100,7 @@ def train(
     seed: int,
     pad_token_id: int,
     progress: Callable[[int, int], None],
+    seconds_left: Callable[[], float] = lambda: math.inf,
 ) -> TrainingResult:
     """Minimise the objective from theta_n; theta_n itself stays as it is.
 
@@ -102,6 +113,7 @@ def train(
         seed: of the factors' initialisation and of the minibatches.
         pad_token_id: any valid id.
         progress: called with (steps done, most steps).
+        seconds_left: of the time that training may take; it cools down when only that much is left.
 
     Raises:
         OutOfMemory: not even one sentence at a time fits into memory.
@@ -128,6 +140,8 @@ def train(
     ]
     reading = Sampler(sentences.reading_anchors, READING_EVERY, rng)
     held_out_kl, step, last_step, share_done = float("inf"), 0, settings.num_steps, 0.0
+    started = time.monotonic()
+    ended_by: EndedBy = "steps"
     while step < last_step:
         for group in optimizer.param_groups:
             group["lr"] = rate_at(step, share_done, settings) * group["rate_ratio"]
@@ -155,5 +169,8 @@ def train(
             furthest_kl = max(held_out_kl, mean_or_zero(replayed_kl))
             if sentences.held_out and furthest_kl < settings.stop_kl_nats:
                 # Not at once: at a high learning rate the weights are still far off on what was learned earlier.
-                last_step = min(last_step, step + COOL_DOWN_STEPS)
-    return TrainingResult(learned_factors(student), step, held_out_kl)
+                last_step, ended_by = cooled_down(step, last_step, ended_by, "kl")
+        cool_down_seconds = (COOL_DOWN_STEPS + 1) * (time.monotonic() - started) / step
+        if seconds_left() < cool_down_seconds:
+            last_step, ended_by = cooled_down(step, last_step, ended_by, "budget")
+    return TrainingResult(learned_factors(student), step, held_out_kl, ended_by)
