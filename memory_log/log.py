@@ -14,6 +14,7 @@ from memory_log import (
     lineage_stats,
     pauses,
     probes,
+    surprises,
     targets,
     versions,
 )
@@ -24,6 +25,7 @@ from memory_log.records import (
     Batch,
     ClaimOrder,
     DeltaRef,
+    Experience,
     Happening,
     Membership,
     NewProbe,
@@ -141,6 +143,28 @@ class MemoryLog(ExperienceLog):
         """How many experiences an expired lease still holds, as far as `at_most`: the next update frees them."""
         with self._database.reading() as tx:
             return batches.num_abandoned(tx, lineage, at_most, self._clock())
+
+    def unmeasured(self, lineage: str, *, limit: int) -> list[Experience]:
+        """The oldest pending experiences that have no surprise yet."""
+        with self._database.reading() as tx:
+            return surprises.unmeasured(tx, lineage, limit)
+
+    def note_surprises(self, lineage: str, nats_by_id: Mapping[int, float]) -> None:
+        """Give pending experiences the surprise that was measured; one that was told with a surprise keeps it.
+
+        Args:
+            nats_by_id: experience id -> surprise in nats a token. Those that wait no longer are skipped.
+
+        Raises:
+            BadInput: a surprise is not finite; nothing was stored.
+        """
+        with self._database.writing() as tx:
+            surprises.note(tx, lineage, nats_by_id)
+
+    def surprise_waiting(self, lineage: str, *, at_most: int) -> float:
+        """The summed surprise of the most surprising experiences that could be claimed now, at most so many."""
+        with self._database.reading() as tx:
+            return surprises.waiting(tx, lineage, at_most, self._clock())
 
     def open_batch(self, lease: UpdaterLease, *, limit: int, order: ClaimOrder = "oldest") -> Batch:
         """Claim pending experiences as one stored batch on top of the head.

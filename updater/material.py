@@ -100,12 +100,9 @@ class MaterialMaker:
             FilterFailed: the filter raised.
         """
         progress("writing sentences", 0, 1)
-        found = {number: allowed(self._log.get(number), self._filter) for number in ids}
+        found = {number: self.readable(self._log.get(number)) for number in ids}
         experiences = [one for one in found.values() if isinstance(one, Experience)]
         refused = {number: one for number, one in found.items() if isinstance(one, str)}
-        too_long = {one.id: length for one in experiences if (length := self._too_long(one.text))}
-        for number, length in too_long.items():
-            refused[number] = TOO_LONG.format(length=length, context=self._base.context_length)
         if refused:
             return Prepared(experiences, refused=refused)
         anchors = self._anchors(self._settings.num_anchors, seed)
@@ -116,6 +113,17 @@ class MaterialMaker:
             refused = dict.fromkeys(sorted(unread), collapsed or NO_CONTEXT_GAIN)
             return Prepared(experiences, refused=refused, has_collapsed=collapsed is not None)
         return Prepared(experiences, self._material(lineage, experiences, informative, anchors, seed))
+
+    def readable(self, experience: Experience) -> Experience | str:
+        """What of an experience may be learned, or why nothing: refused by the filter, or too long.
+
+        Raises:
+            FilterFailed: the filter raised.
+        """
+        found = allowed(experience, self._filter)
+        if isinstance(found, Experience) and (length := self._too_long(found.text)):
+            return TOO_LONG.format(length=length, context=self._base.context_length)
+        return found
 
     def _collapse(self, anchors: Sequence[Anchor]) -> str | None:
         return collapse(

@@ -127,3 +127,8 @@ class UpdateReport(BaseModel):
     metrics: dict[str, float] = {}
     attempts: tuple[Attempt, ...] = ()
     """Everything that was tried, in order: retries and the parts of a batch that was split."""
+
+    @property
+    def leaves_all_waiting(self) -> bool:
+        """Whether the very same update would come next: nothing was learned and nothing set aside."""
+        return not self.admitted and self.num_refused == 0

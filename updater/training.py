@@ -10,7 +10,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import torch
 from transformers import PreTrainedModel
@@ -48,6 +48,24 @@ class TrainingResult(NamedTuple):
     num_steps: int
     held_out_kl_nats: float
     ended_by: EndedBy
+
+
+class Trainer(Protocol):
+    """What turns sentences into factors, such as `train`, whose words these are."""
+
+    def __call__(
+        self,
+        theta_n: PreTrainedModel,
+        sentences: TrainingSet,
+        settings: UpdateSettings,
+        *,
+        seed: int,
+        pad_token_id: int,
+        progress: Callable[[int, int], None],
+        seconds_left: Callable[[], float],
+    ) -> TrainingResult:
+        """Minimise the objective from theta_n; theta_n itself stays as it is."""
+        ...
 
 
 class Sampler:

@@ -12,16 +12,15 @@ import copy
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from memory_log.blobs import BlobStore
 from memory_log.log import MemoryLog
-from memory_log.records import Batch, ClaimOrder, DeltaRef, UpdaterLease, Version
+from memory_log.records import Batch, ClaimOrder, DeltaRef, Experience, UpdaterLease, Version
 from updater.anchors import AnchorSource
 from updater.attempts import Tally, Tried, attempt_of, parts, recorded, safer_settings
 from updater.delta import LowRank, delta_bytes, is_finite
@@ -35,27 +34,11 @@ from updater.plan import UpdatePlan
 from updater.report import NOT_FINITE, Attempt, Progress, Refusal, RefusalKind, UpdateReport, in_words, silent
 from updater.settings import GateSettings, UpdateSettings
 from updater.split import gate_sentences, training_set
-from updater.training import TrainingResult, TrainingSet, train
+from updater.surprise import surprises
+from updater.training import Trainer, TrainingResult, train
 
 SEED_STRIDE = 1_000_003
-
-
-class Trainer(Protocol):
-    """What turns sentences into factors, such as `updater.training.train`, whose words these are."""
-
-    def __call__(
-        self,
-        theta_n: PreTrainedModel,
-        sentences: TrainingSet,
-        settings: UpdateSettings,
-        *,
-        seed: int,
-        pad_token_id: int,
-        progress: Callable[[int, int], None],
-        seconds_left: Callable[[], float],
-    ) -> TrainingResult:
-        """Minimise the objective from theta_n; theta_n itself stays as it is."""
-        ...
+NUM_MEASURED = 256  # the oldest whose surprise an update measures before it takes the most surprising
 
 
 @dataclass(frozen=True)
@@ -115,7 +98,7 @@ class Updater:
     def update(
         self, lineage: str, *, limit: int, order: ClaimOrder = "oldest", progress: Progress = silent
     ) -> UpdateReport:
-        """Learn up to `limit` pending experiences, those that come first in the order.
+        """Learn up to `limit` pending experiences, those that come first in the order; surprise is measured if need be.
 
         A refused batch is tried once more with safer settings, then split in two, until the experience that spoils it
         stands alone and is refused.
@@ -131,6 +114,8 @@ class Updater:
         lease = self.log.acquire_updater_lease(lineage, owner=self.owner, lease_seconds=self.settings.lease_seconds)
         try:
             with naming_out_of_memory("the update"):
+                if order == "surprise":
+                    self.measure_surprises(lineage)
                 batch = self.log.open_batch(lease, limit=limit, order=order)
                 tally = Tally(parent=batch.parent_version, num_experiences=len(batch.experience_ids))
                 self._learn_or_split(lease, batch, self.settings, tally, progress)
@@ -138,6 +123,30 @@ class Updater:
         finally:
             # Also on Ctrl-C and errors: what is still leased becomes pending again, an open batch is abandoned.
             self.log.release_updater_lease(lease)
+
+    def measure_surprises(self, lineage: str, *, limit: int = NUM_MEASURED) -> int:
+        """Measure how surprising pending experiences are to the head, those that have no surprise yet; how many.
+
+        What may not or cannot be learned surprises nobody. A surprise is measured once and kept: later versions may be
+        less surprised.
+
+        Raises:
+            FilterFailed: the filter raised.
+            OutOfMemory: not even one question fits.
+        """
+        head = self.log.ensure_lineage(lineage, base_fingerprint=self.base.fingerprint)
+        waiting = self.log.unmeasured(lineage, limit=limit)
+        readable = [found for one in waiting if isinstance(found := self._maker.readable(one), Experience)]
+        if readable:
+            load_weights(self._theta_n, self.versions.fold(self.versions.sums(lineage, head.number)))
+        measured = surprises(
+            self.base, self._theta_n, [one.text for one in readable], seed=self.settings.seed,
+            kept_tokens=self.settings.kept_tokens,
+        )  # fmt: skip
+        nats_by_id = dict.fromkeys((one.id for one in waiting), 0.0)
+        nats_by_id |= {one.id: nats for one, nats in zip(readable, measured, strict=True)}
+        self.log.note_surprises(lineage, nats_by_id)
+        return len(waiting)
 
     def plan(
         self, lineage: str, *, limit: int, order: ClaimOrder = "oldest", progress: Progress = silent

@@ -12,11 +12,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from agent.due import Schedule
 from agent.worker import UpdateStopped, UpdateWorker
 from memory_log.clock import Clock, utc_now
 from memory_log.errors import BadInput, LineageBusy, NothingPending
 from memory_log.log import MemoryLog
-from memory_log.records import ExperienceState
+from memory_log.records import ClaimOrder, ExperienceState
 from tests.log_fixtures import BASE, HandClock, delta, experience, target
 from updater.report import UpdateReport
 
@@ -29,10 +30,12 @@ class LogUpdater:
         self.base = SimpleNamespace(fingerprint=BASE)
         self.during: Callable[[], None] = lambda: None
 
-    def update(self, lineage: str, *, limit: int, progress: Callable[[str, int, int], None]) -> UpdateReport:
+    def update(
+        self, lineage: str, *, limit: int, progress: Callable[[str, int, int], None], order: ClaimOrder = "oldest"
+    ) -> UpdateReport:
         lease = self.log.acquire_updater_lease(lineage, owner=self.owner, lease_seconds=60)
         try:
-            batch = self.log.open_batch(lease, limit=limit)
+            batch = self.log.open_batch(lease, limit=limit, order=order)
             progress("training", 1, 2)
             self.during()
             progress("training", 2, 2)
@@ -56,14 +59,18 @@ def log(tmp_path: Path, clock: HandClock) -> Iterator[MemoryLog]:
         yield opened
 
 
-def worker_of(log: MemoryLog, clock: Clock, **changes: object) -> tuple[UpdateWorker, list[int], LogUpdater]:
+def worker_of(
+    log: MemoryLog, clock: Clock, lineage: str = "default", options: dict[str, object] = {}, **changes: object  # noqa: B006
+) -> tuple[UpdateWorker, list[int], LogUpdater]:
     announced: list[int] = []
     updater = changes.pop("updater", None) or LogUpdater(log)
+    fields = {"batch_size": 2, "max_wait_seconds": 30}
+    schedule = Schedule(**{name: changes.pop(name, value) for name, value in fields.items()}, **options)
     values = {
-        "batch_size": 2, "max_wait_seconds": 30, "announce": announced.append, "clock": clock,
-        "monotonic": lambda: clock().timestamp(), "poll_seconds": 0.001, **changes,
+        "announce": announced.append, "clock": clock, "monotonic": lambda: clock().timestamp(), "poll_seconds": 0.001,
+        **changes,
     }  # fmt: skip
-    return UpdateWorker(updater, "default", **values), announced, updater
+    return UpdateWorker(updater, lineage, schedule, **values), announced, updater
 
 
 def tell(log: MemoryLog, count: int) -> None:
@@ -318,5 +325,5 @@ def test_a_pause_between_the_look_and_the_lease_is_no_error(log: MemoryLog, cloc
 
 
 def test_a_worker_without_a_batch_size_is_refused(log: MemoryLog, clock: HandClock) -> None:
-    with pytest.raises(BadInput, match="batch_size=0"):
+    with pytest.raises(BadInput, match="batch_size"):
         worker_of(log, clock, batch_size=0)
