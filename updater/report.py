@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict
 Progress = Callable[[str, int, int], None]
 """(stage, done, total): what an update is doing."""
 
-EndedBy = Literal["steps", "kl", "budget"]
-"""What ended training: its last step, sentences that were close enough, or the time that it was given."""
+EndedBy = Literal["steps", "kl", "budget", "not finite"]
+"""What ended training: its last step, sentences that were close enough, the time that it was given, a NaN."""
 
 NOT_FINITE = "training ended in values that are not finite; lower the learning rate"
 TOO_LONG = (

@@ -180,6 +180,9 @@ def train(
         share_done += (1.0 - share_done) / (last_step - step)
         step += 1
         progress(step, last_step)
+        if not math.isfinite(sum(kl_nats)):
+            ended_by = "not finite"  # no step comes back from there
+            break
         if step % CHECK_EVERY == 0 or step == last_step:
             held_out_kl = mean_kl(student, sentences.held_out, pad_token_id, model=theta_n)
             about_end = sum(len(part) for part in minibatches[:2])

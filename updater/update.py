@@ -240,7 +240,7 @@ class Updater:
 
         start.progress("gate", 0, 1)
         folded = self.versions.fold(add_delta(start.sums, trained.factors))
-        if not is_finite(trained.factors) or not all_finite(folded):
+        if trained.ended_by == "not finite" or not is_finite(trained.factors) or not all_finite(folded):
             refused = (Refusal(RefusalKind.NOT_FINITE, NOT_FINITE),)
             return attempt.model_copy(update={"refusals": refused, "seconds": time.monotonic() - started})
         load_weights(self._theta_n, folded)
