@@ -125,7 +125,7 @@ class Stage(Closing):
         self.log.append_many([NewExperience(text=text) for text in texts])
         updater = Updater(
             parts.base, self.log, self.blobs, anchors=household_anchors, owner="worker", settings=parts.settings,
-            trainer=parts.trainer,
+            gate=parts.gate, trainer=parts.trainer,
         )  # fmt: skip
         schedule = Schedule(batch_size=len(texts), max_wait_seconds=0.0)
         worker = UpdateWorker(updater, LINEAGE, schedule, announce=self._follow)

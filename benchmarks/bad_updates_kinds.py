@@ -5,7 +5,7 @@ it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import torch
@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 from updater.delta import LowRank
 from updater.dialogue import Dialogue
 from updater.language_model import LanguageModel
-from updater.settings import UpdateSettings
+from updater.settings import GateSettings, UpdateSettings
 from updater.targets import TeacherTargets
 from updater.training import Trainer, TrainingResult, TrainingSet, train
 
@@ -29,6 +29,7 @@ class Parts:
     base: LanguageModel
     settings: UpdateSettings
     trainer: Trainer = train
+    gate: GateSettings = field(default_factory=GateSettings)
 
 
 def training_on(change: Callable[[TrainingSet], TrainingSet]) -> Trainer:
