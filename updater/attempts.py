@@ -87,8 +87,8 @@ def _more_anchors(settings: UpdateSettings) -> Changes:
     }
 
 
-# Steps that made the sentences worse, or the numbers infinite, were too large: all else follows from that. Sentences
-# not yet learned were on their way: more steps help, and the held-out KL ends them early. What moved and should not
+# Steps that made the sentences worse, or the numbers infinite, were too large: all else follows from that, and is not
+# answered beside it. Sentences not yet learned were on their way: more steps help, and the held-out KL ends them early. What moved and should not
 # have is held by more of it in each step, and by smaller steps; as they are more, the batch is learned all the same.
 _ANSWERS: Final[Mapping[RefusalKind, Callable[[UpdateSettings], Changes]]] = {
     RefusalKind.NOT_FINITE: _much_slower,
@@ -99,6 +99,9 @@ _ANSWERS: Final[Mapping[RefusalKind, Callable[[UpdateSettings], Changes]]] = {
     RefusalKind.READING: _more_anchors,
     RefusalKind.DRIFT: _more_anchors,
 }
+
+
+_FAR_TOO_FAST: Final = frozenset((RefusalKind.NOT_FINITE, RefusalKind.DIVERGED))
 
 
 def safer_settings(settings: UpdateSettings, refusals: Sequence[Refusal]) -> UpdateSettings | None:
@@ -113,7 +116,7 @@ def safer_settings(settings: UpdateSettings, refusals: Sequence[Refusal]) -> Upd
     if not kinds or not settings.retry.num_retries or not kinds <= _ANSWERS.keys():
         return None
     changes: Changes = {}
-    for kind in kinds:
+    for kind in kinds & _FAR_TOO_FAST or kinds:
         for name, value in _ANSWERS[kind](settings).items():
             safest = min if name == "learning_rate" else max
             changes[name] = safest(value, changes.get(name, value))

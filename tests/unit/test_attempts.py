@@ -41,9 +41,13 @@ def test_each_reason_has_its_answer(kind: RefusalKind, expected: dict[str, float
 
 
 def test_of_answers_to_several_reasons_the_safer_one_counts() -> None:
-    both = changed(RefusalKind.DRIFT, DIVERGED)
-    assert both == {"learning_rate": 1e-3, "num_steps": 100, "batch_anchors": 12, "anchor_weight": 2.0}
-    assert changed(DIVERGED, RefusalKind.DRIFT) == both
+    both = changed(RefusalKind.DRIFT, RefusalKind.FALSE_RECALL)
+    assert both == changed(RefusalKind.DRIFT) | {"near_miss_share": 0.75}
+    assert changed(RefusalKind.FALSE_RECALL, RefusalKind.DRIFT) == both
+
+
+def test_what_follows_from_steps_that_were_far_too_large_is_not_answered_beside_it() -> None:
+    assert changed(RefusalKind.DRIFT, DIVERGED, RefusalKind.RETENTION) == {"learning_rate": 1e-3}
 
 
 def test_retried_settings_are_settings_that_a_user_could_have_chosen() -> None:
