@@ -88,8 +88,9 @@ def _more_anchors(settings: UpdateSettings) -> Changes:
 
 
 # Steps that made the sentences worse, or the numbers infinite, were too large: all else follows from that, and is not
-# answered beside it. Sentences not yet learned were on their way: more steps help, and the held-out KL ends them early. What moved and should not
-# have is held by more of it in each step, and by smaller steps; as they are more, the batch is learned all the same.
+# answered beside it. Sentences not yet learned were on their way: more steps help, and the held-out KL ends them early.
+# What moved and should not have is held by more of it in each step, and by smaller steps; as they are more, the batch is
+# learned all the same.
 _ANSWERS: Final[Mapping[RefusalKind, Callable[[UpdateSettings], Changes]]] = {
     RefusalKind.NOT_FINITE: _much_slower,
     RefusalKind.DIVERGED: _much_slower,
