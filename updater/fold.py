@@ -1,6 +1,6 @@
 """The weights that a version serves: base plus its chain of deltas, rounded once.
 
-Knows: W = round(theta_0 + sum of B A over the chain). Refuses to know: training, serving.
+Knows: W = round(theta_0 + sum of the chain's changes), B A or a difference each. Refuses to know: training, serving.
 
 Sums run in float64 although the contract asks for float32: the cost is small, and the order in which a machine adds the
 rank's few products then disappears in the one rounding at the end, so a refold gives the recorded hash on other thread
@@ -16,19 +16,13 @@ from memory_log.blobs import BlobStore
 from memory_log.errors import DeltaMismatch
 from memory_log.log import MemoryLog
 from memory_log.records import Version
-from updater.delta import LowRank, read_delta
+from updater.delta import Change, read_delta
 from updater.language_model import LanguageModel, weights_hash, weights_of
 
 
-def add_delta(sums: Mapping[str, Tensor], factors: Mapping[str, LowRank]) -> dict[str, Tensor]:
+def add_delta(sums: Mapping[str, Tensor], changes: Mapping[str, Change]) -> dict[str, Tensor]:
     """float64 sums of base and deltas, with one more delta added; tensors that it leaves alone are shared."""
-    return {
-        **sums,
-        **{
-            name: sums[name] + factor.B.double().to(sums[name].device) @ factor.A.double().to(sums[name].device)
-            for name, factor in factors.items()
-        },
-    }
+    return {**sums, **{name: sums[name] + change.summand(sums[name].device) for name, change in changes.items()}}
 
 
 def rounded(sums: Mapping[str, Tensor], like: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -62,24 +56,24 @@ class VersionWeights:
         parent_hash = self.base.fingerprint
         for version in chain:
             if version.number > kept_number:
-                sums = add_delta(sums, self._factors(version, parent_hash))
+                sums = add_delta(sums, self._changes(version, parent_hash))
             parent_hash = version.weights_hash or parent_hash
         self._kept[lineage] = (number, sums)
         return sums
 
-    def chain_factors(self, lineage: str, number: int) -> list[dict[str, LowRank]]:
-        """The verified factors of every delta that makes up a version, first to last; empty for version 0.
+    def chain_changes(self, lineage: str, number: int) -> list[dict[str, Change]]:
+        """The verified changes of every delta that makes up a version, first to last; empty for version 0.
 
         Raises:
             DeltaCorrupt, DeltaMismatch: a delta file is damaged or does not belong here.
         """
         found, parent_hash = [], self.base.fingerprint
         for version in self._log.chain(lineage, number):
-            found.append(self._factors(version, parent_hash))
+            found.append(self._changes(version, parent_hash))
             parent_hash = version.weights_hash or parent_hash
         return found
 
-    def _factors(self, version: Version, parent_hash: str) -> dict[str, LowRank]:
+    def _changes(self, version: Version, parent_hash: str) -> dict[str, Change]:
         if version.delta is None:
             raise DeltaMismatch(
                 f"Version {version.number} has no delta on record; the log is damaged. Restore it from a backup."
