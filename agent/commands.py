@@ -65,6 +65,9 @@ class Options(argparse.Namespace):
     file: str
     source: str
     is_relearn: bool
+    is_all: bool
+    is_anew: bool
+    keep_snapshots: int | None
     keep_rejected_days: int
     targets_per_experience: int | None
     is_vacuum: bool

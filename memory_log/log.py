@@ -14,6 +14,7 @@ from memory_log import (
     lineage_stats,
     pauses,
     probes,
+    snapshots,
     targets,
     versions,
 )
@@ -31,6 +32,7 @@ from memory_log.records import (
     Pause,
     Probe,
     ProbeResult,
+    Snapshot,
     StoredTarget,
     UpdaterLease,
     Version,
@@ -279,9 +281,28 @@ class MemoryLog(ExperienceLog):
             return versions.rollback(tx, lineage, number, self._clock())
 
     def referenced_blobs(self) -> set[str]:
-        """The delta paths of all candidates and admitted versions, for `BlobStore.remove_orphans`."""
+        """The paths of snapshots and of the deltas of candidates and admitted versions: all that may still be read."""
         with self._database.reading() as tx:
             return versions.referenced_blobs(tx)
+
+    def add_snapshot(self, new: Snapshot) -> Snapshot:
+        """Record the stored sums of an admitted version; a version that has some keeps them. What stands then.
+
+        Raises:
+            UnknownVersion: there is no such admitted version.
+        """
+        with self._database.writing() as tx:
+            return snapshots.add(tx, new)
+
+    def snapshots(self, lineage: str) -> list[Snapshot]:
+        """The lineage's snapshots by version."""
+        with self._database.reading() as tx:
+            return snapshots.listed(tx, lineage)
+
+    def drop_snapshots(self, lineage: str, numbers: Collection[int]) -> None:
+        """Strike off the snapshots of these versions; `selfparam clean` then removes their files."""
+        with self._database.writing() as tx:
+            snapshots.drop(tx, lineage, numbers)
 
     # Targets
 

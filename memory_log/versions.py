@@ -271,8 +271,8 @@ def rollback(connection: Connection, lineage: str, number: int, now: datetime) -
 
 
 def referenced_blobs(connection: Connection) -> set[str]:
-    """The paths of every delta that may still be read: of candidates and of admitted versions."""
+    """The paths of every delta that may still be read, of candidates and of admitted versions, and of snapshots."""
     statement = select(versions.c.delta_path).where(
         versions.c.delta_path.is_not(None), versions.c.state != VersionState.REJECTED.value
     )
-    return set(connection.execute(statement).scalars())
+    return set(connection.execute(statement.union_all(select(tables.snapshots.c.path))).scalars())

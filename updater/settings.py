@@ -109,6 +109,12 @@ class UpdateSettings(BaseModel):
         ge=0,
         description="Training cools down and ends once the KL (nats a token), held-out and replayed, is below this.",
     )
+    snapshot_every: int = Field(
+        default=20,
+        ge=0,
+        description="Versions after which the sums of one are stored, so that opening a later one reads fewer deltas; "
+        "0 never.",
+    )
     lease_seconds: float = Field(
         default=120.0, gt=0, le=3600, description="Life of the updater lease; renewed between the stages of an update."
     )

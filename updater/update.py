@@ -177,6 +177,7 @@ class Updater:
         reason = verdict(metrics, self.gate)
         if reason is None:
             self.log.admit(lease, candidate.number, metrics=report.metrics, superseded=material.superseded)
+            self.versions.snapshot_if_due(lease.lineage, candidate.number, every=self.settings.snapshot_every)
             report = report.model_copy(update={"admitted": True, "version": candidate.number})
         else:
             self.log.reject(lease, candidate.number, reason)
