@@ -23,6 +23,7 @@ from agent.cli_parser_copies import add_copies
 from agent.cli_parser_doctor import add_doctor
 from agent.cli_parser_log import add_log
 from agent.cli_parser_models import add_models
+from agent.cli_parser_relearn import add_relearn
 from agent.cli_parser_versions import add_versions
 from agent.cli_parser_why import add_why
 from memory_log.records import ClaimOrder
@@ -75,6 +76,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_talking(subparsers)
     _add_learning(subparsers)
     add_log(subparsers)
+    add_relearn(subparsers)
     add_versions(subparsers)
     add_why(subparsers)
     add_copies(subparsers)

@@ -14,12 +14,10 @@ from memory_log import (
     lineage_stats,
     pauses,
     probes,
-    snapshots,
     targets,
     versions,
 )
 from memory_log.bells import ring_after
-from memory_log.experience_log import ExperienceLog
 from memory_log.lineage_stats import LineageStats
 from memory_log.records import (
     Batch,
@@ -32,14 +30,14 @@ from memory_log.records import (
     Pause,
     Probe,
     ProbeResult,
-    Snapshot,
     StoredTarget,
     UpdaterLease,
     Version,
 )
+from memory_log.version_log import VersionLog
 
 
-class MemoryLog(ExperienceLog):
+class MemoryLog(VersionLog):
     """Experiences, batches, versions, target sentences and probes of any number of lineages. Safe for threads.
 
     Args: as for `ExperienceLog`.
@@ -284,25 +282,6 @@ class MemoryLog(ExperienceLog):
         """The paths of snapshots and of the deltas of candidates and admitted versions: all that may still be read."""
         with self._database.reading() as tx:
             return versions.referenced_blobs(tx)
-
-    def add_snapshot(self, new: Snapshot) -> Snapshot:
-        """Record the stored sums of an admitted version; a version that has some keeps them. What stands then.
-
-        Raises:
-            UnknownVersion: there is no such admitted version.
-        """
-        with self._database.writing() as tx:
-            return snapshots.add(tx, new)
-
-    def snapshots(self, lineage: str) -> list[Snapshot]:
-        """The lineage's snapshots by version."""
-        with self._database.reading() as tx:
-            return snapshots.listed(tx, lineage)
-
-    def drop_snapshots(self, lineage: str, numbers: Collection[int]) -> None:
-        """Strike off the snapshots of these versions; `selfparam clean` then removes their files."""
-        with self._database.writing() as tx:
-            snapshots.drop(tx, lineage, numbers)
 
     # Targets
 

@@ -21,7 +21,17 @@ from pydantic import BaseModel
 from sqlalchemy import Connection, NullPool, create_engine, make_url
 
 from memory_log.log import MemoryLog
-from memory_log.records import Bound, DeltaRef, Experience, Fact, NewExperience, NewProbe, NewTarget, ProbeResult, Snapshot
+from memory_log.records import (
+    Bound,
+    DeltaRef,
+    Experience,
+    Fact,
+    NewExperience,
+    NewProbe,
+    NewTarget,
+    ProbeResult,
+    Snapshot,
+)
 from memory_log.tables import SCHEMA_VERSION
 from tests.log_fixtures import HandClock, experience, fresh_postgresql_schema, lease_of, mug, target
 

@@ -96,6 +96,19 @@ class Updater:
             # Also on Ctrl-C and errors: what is still leased becomes pending again, an open batch is abandoned.
             self.log.release_updater_lease(lease)
 
+    def learn(
+        self, lease: UpdaterLease, experience_ids: Sequence[int], progress: Progress = silent
+    ) -> UpdateReport:
+        """Learn exactly these pending experiences on top of the head, under a lease that is held, and give it back not.
+
+        Raises:
+            LeaseLost: the lease is over.
+            BadInput: one of them is not pending.
+            FilterFailed, OutOfMemory: see `update`.
+        """
+        with naming_out_of_memory("the update"):
+            return self._learn_or_split(lease, self.log.open_batch_of(lease, experience_ids), progress)
+
     def plan(
         self, lineage: str, *, limit: int, order: ClaimOrder = "oldest", progress: Progress = silent
     ) -> UpdatePlan:
