@@ -25,7 +25,7 @@ from agent.home import Home
 from memory_log.errors import BadInput, NothingPending
 from memory_log.fields import MAX_TEXT_BYTES
 from memory_log.log import MemoryLog
-from memory_log.records import ClaimOrder, ExperienceState, Fact, NewExperience
+from memory_log.records import ClaimOrder, ExperienceState, Fact, NewExperience, VersionState
 from updater.report import UpdateReport
 
 
@@ -222,7 +222,8 @@ def versions(options: Options) -> int:
     elif all_versions:
         rows = [version_row(version, serves=version.number == head) for version in all_versions]
         print_table(VERSION_HEADINGS, rows)
-        delta_bytes = sum(one.delta.num_bytes for one in all_versions if one.delta is not None)
+        kept = [one.delta for one in all_versions if one.state is not VersionState.REJECTED]
+        delta_bytes = sum(delta.num_bytes for delta in kept if delta is not None)
         print(
             f"deltas {size(delta_bytes)}, snapshots {size(snapshot_bytes)}, stored targets {size(target_bytes)}",
             file=sys.stderr,

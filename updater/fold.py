@@ -22,7 +22,7 @@ from memory_log.log import MemoryLog
 from memory_log.records import Snapshot, Version
 from updater.delta import Change, read_delta
 from updater.language_model import LanguageModel, hash_tensors, weights_hash, weights_of
-from updater.refold import MOST_TURNED, Bound, Sums, border_cases, bound_of, turned_to
+from updater.refold import MOST_TOGETHER, Bound, Sums, border_cases, bound_of, turned_to
 from updater.snapshots import changed_sums, read_snapshot, write_snapshot
 
 LEAST_SAVED: Final = 4
@@ -169,12 +169,12 @@ class VersionWeights:
         Raises:
             DeltaCorrupt, DeltaMismatch: rounding does not explain it, or a delta is damaged.
         """
-        cases = list(border_cases(self._sums_with_sizes(lineage, number), self._base_weights))
+        cases = border_cases(self._sums_with_sizes(lineage, number), self._base_weights)
         bound = bound_of(cases, folded)
         found = turned_to(folded, cases, lambda weights: weights_hash(weights) == recorded)
         if found is not None:
             return *found, bound
-        if len(cases) > MOST_TURNED:
+        if len(cases) > MOST_TOGETHER:
             return folded, None, bound
         raise DeltaMismatch(
             f"Version {number} of {lineage!r} folds to {weights_hash(folded)[:12]}, the log recorded "

@@ -8,15 +8,17 @@ the rounded weights differ only where a rounding border lies within 2 e of the s
 """
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor
 
 UNIT: Final = 2.0**-53
-MOST_TURNED: Final = 8
-"""So many border cases are tried in every combination, at one hash each: 255 hashes at most."""
+MOST_TOGETHER: Final = 8
+"""So many border cases, the nearest ones, are tried in every combination, at one hash each: 255 hashes."""
+MOST_ALONE: Final = 256
+"""So many more are tried each alone."""
 
 
 class Bound(NamedTuple):
@@ -39,6 +41,8 @@ class BorderCase(NamedTuple):
     place: int
     """In the flattened weight."""
     other: Tensor
+    nearness: float
+    """How far from the border its sum lies, as a share of what rounding errors can reach; the lower, the likelier."""
 
 
 class Sums(NamedTuple):
@@ -51,24 +55,32 @@ class Sums(NamedTuple):
     """Most numbers that were added for one weight: k."""
 
 
-def border_cases(sums: Sums, like: Mapping[str, Tensor]) -> Iterator[BorderCase]:
-    """Every weight that another order of adding may round otherwise.
+def border_cases(sums: Sums, like: Mapping[str, Tensor]) -> list[BorderCase]:
+    """Every weight that another order of adding may round otherwise, the likeliest first.
 
     Args:
         sums: of the chain.
         like: tensors of the type that is rounded to.
     """
-    for name, value in sums.values.items():
-        dtype = like[name].dtype
-        # One more for each of the two additions below.
-        reach = 2 * (sums.num_terms + 2) * UNIT * sums.sizes[name]
-        here, low, high = value.to(dtype), (value - reach).to(dtype), (value + reach).to(dtype)
-        for place in torch.nonzero((low != high).reshape(-1)).reshape(-1).tolist():
-            mine, below, above = (tensor.reshape(-1)[place] for tensor in (here, low, high))
-            yield BorderCase(name, place, above if bool(mine == below) else below)
+    found = [case for name in sums.values for case in _cases_of(name, sums, like[name].dtype)]
+    return sorted(found, key=lambda case: case.nearness)
 
 
-def bound_of(cases: list[BorderCase], weights: Mapping[str, Tensor]) -> Bound:
+def _cases_of(name: str, sums: Sums, dtype: torch.dtype) -> Iterator[BorderCase]:
+    value = sums.values[name]
+    # Two more terms for the two additions here.
+    reach = 2 * (sums.num_terms + 2) * UNIT * sums.sizes[name]
+    here, low, high = value.to(dtype), (value - reach).to(dtype), (value + reach).to(dtype)
+    for place in torch.nonzero((low != high).reshape(-1)).reshape(-1).tolist():
+        exact, mine, below, above, far = (
+            tensor.reshape(-1)[place] for tensor in (value, here, low, high, reach)
+        )
+        other = above if bool(mine == below) else below
+        border = (mine.double() + other.double()) / 2
+        yield BorderCase(name, place, other, float((exact - border).abs() / far))
+
+
+def bound_of(cases: Sequence[BorderCase], weights: Mapping[str, Tensor]) -> Bound:
     """How far weights made elsewhere can be from these."""
     differences = [
         float((weights[case.name].reshape(-1)[case.place].double() - case.other.double()).abs()) for case in cases
@@ -77,20 +89,23 @@ def bound_of(cases: list[BorderCase], weights: Mapping[str, Tensor]) -> Bound:
 
 
 def turned_to(
-    weights: Mapping[str, Tensor], cases: list[BorderCase], has_hash: Callable[[Mapping[str, Tensor]], bool]
+    weights: Mapping[str, Tensor], cases: Sequence[BorderCase], has_hash: Callable[[Mapping[str, Tensor]], bool]
 ) -> tuple[dict[str, Tensor], int] | None:
     """The weights with some border cases rounded the other way such that they have the hash, and how many those are.
 
-    None where no combination has it, or where there are too many to try.
+    Tried are all combinations of the nearest `MOST_TOGETHER` cases, and up to `MOST_ALONE` others each alone.
+
+    Returns:
+        None where none of these has it; with no more cases than are tried together, no rounding explains the hash then.
     """
-    if len(cases) > MOST_TURNED:
-        return None
-    for num_turned in range(1, len(cases) + 1):
-        for chosen in itertools.combinations(cases, num_turned):
-            tried = {name: weights[name].clone() for name in {case.name for case in chosen}}
-            for case in chosen:
-                tried[case.name].reshape(-1)[case.place] = case.other
-            found = {**weights, **tried}
-            if has_hash(found):
-                return found, num_turned
+    nearest = cases[:MOST_TOGETHER]
+    alone = [(case,) for case in cases[: MOST_TOGETHER + MOST_ALONE]]
+    together = [itertools.combinations(nearest, size) for size in range(2, len(nearest) + 1)]
+    for chosen in itertools.chain(alone, *together):
+        tried = {name: weights[name].clone() for name in {case.name for case in chosen}}
+        for case in chosen:
+            tried[case.name].reshape(-1)[case.place] = case.other
+        found = {**weights, **tried}
+        if has_hash(found):
+            return found, len(chosen)
     return None

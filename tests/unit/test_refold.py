@@ -14,7 +14,7 @@ from tests.model_fixtures import grow, random_differences, random_factors, tiny_
 from updater.delta import Change, Dense, LowRank
 from updater.fold import VersionWeights, add_delta, rounded
 from updater.language_model import weights_hash, weights_of
-from updater.refold import MOST_TURNED, Sums, border_cases, bound_of, turned_to
+from updater.refold import MOST_TOGETHER, Sums, border_cases, bound_of, turned_to
 from updater.verification import admitted, verify_versions
 
 NAME = "model.norm.weight"
@@ -62,6 +62,7 @@ def test_a_sum_at_a_border_is_found_and_one_away_from_it_is_not() -> None:
     change = Dense(torch.tensor([HALF_STEP, 1.5 * HALF_STEP, 0.0]))
     sums = sums_of(base, [{"w": change}])
     (case,) = border_cases(sums, base)
+    assert case.nearness == 0.0
     assert case.place == 0 and {case.other.item(), rounded(sums.values, base)["w"][0].item()} == {1.0, 1.0 + 2**-23}
     bound = bound_of([case], rounded(sums.values, base))
     assert bound == (1, 3, 2.0**-23)
@@ -71,7 +72,7 @@ def test_weights_are_turned_until_they_have_the_hash_and_no_further() -> None:
     base = {"w": torch.ones(5), "v": torch.ones(2)}
     half = {"w": Dense(torch.full((5,), HALF_STEP)), "v": Dense(torch.tensor([HALF_STEP, 0.0]))}
     sums = sums_of(base, [half])
-    cases, here = list(border_cases(sums, base)), rounded(sums.values, base)
+    cases, here = border_cases(sums, base), rounded(sums.values, base)
     assert len(cases) == 6
     wanted = {"w": here["w"].clone(), "v": here["v"].clone()}
     wanted["w"][3], wanted["v"][0] = 1.0 + 2**-23, 1.0 + 2**-23
@@ -79,7 +80,9 @@ def test_weights_are_turned_until_they_have_the_hash_and_no_further() -> None:
     found = turned_to(here, cases, lambda weights: weights_hash(weights) == recorded)
     assert found is not None and found[1] == 2 and weights_hash(found[0]) == recorded
     assert turned_to(here, cases, lambda weights: False) is None
-    assert turned_to(here, [*cases, *cases], lambda weights: True) is None, "too many to try"
+    tried: list[dict[str, Tensor]] = []
+    assert turned_to(here, [*cases, *cases], lambda weights: bool(tried.append(dict(weights)))) is None
+    assert len(tried) == 2 * 6 + 2**MOST_TOGETHER - 1 - MOST_TOGETHER, "each alone, and the nearest in all combinations"
 
 
 @pytest.fixture
@@ -125,14 +128,14 @@ def test_a_version_made_where_border_cases_round_otherwise_is_served_as_it_was_t
 def test_where_too_many_lie_at_a_border_the_bound_is_said_and_the_version_serves(
     log: MemoryLog, blobs: BlobStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    grow(log, blobs, at_the_border(MOST_TURNED + 1))
+    grow(log, blobs, at_the_border(MOST_TOGETHER + 1))
     here = VersionWeights(tiny_base(), log, blobs).weights("default", 1)
     record_hash(tmp_path, 1, "0" * 64)
     served = VersionWeights(tiny_base(), log, blobs).weights("default", 1)
     assert weights_hash(served) == weights_hash(here)
-    assert f"up to {MOST_TURNED + 1} of" in caplog.text and "1.2e-07 at most" in caplog.text
+    assert f"up to {MOST_TOGETHER + 1} of" in caplog.text and "1.2e-07 at most" in caplog.text
     (found,) = verify_versions(tiny_base(), log, blobs, "default", [1])
-    assert (found.outcome, found.num_undecided, found.is_sound) == ("within the bound", MOST_TURNED + 1, True)
+    assert (found.outcome, found.num_undecided, found.is_sound) == ("within the bound", MOST_TOGETHER + 1, True)
 
 
 def test_versions_are_verified_from_deltas_and_from_snapshots(log: MemoryLog, blobs: BlobStore, tmp_path: Path) -> None:
