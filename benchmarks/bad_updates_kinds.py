@@ -11,7 +11,7 @@ from typing import Any, Final
 import torch
 from transformers import PreTrainedModel
 
-from updater.delta import LowRank
+from updater.delta import Change
 from updater.dialogue import Dialogue
 from updater.language_model import LanguageModel
 from updater.settings import GateSettings, UpdateSettings
@@ -41,12 +41,12 @@ def training_on(change: Callable[[TrainingSet], TrainingSet]) -> Trainer:
     return trainer
 
 
-def giving(change: Callable[[Mapping[str, LowRank]], dict[str, LowRank]]) -> Trainer:
-    """A trainer whose factors are changed after the last step."""
+def giving(change: Callable[[Mapping[str, Change]], dict[str, Change]]) -> Trainer:
+    """A trainer whose result is changed after the last step."""
 
     def trainer(theta_n: PreTrainedModel, sentences: TrainingSet, *rest: Any, **named: Any) -> TrainingResult:  # noqa: ANN401
         result = train(theta_n, sentences, *rest, **named)
-        return result._replace(factors=change(result.factors))
+        return result._replace(changes=change(result.changes))
 
     return trainer
 
@@ -79,21 +79,28 @@ def _answered_by(asked: Sequence[TeacherTargets], donors: Sequence[TeacherTarget
     return found
 
 
-def one_value_nan(factors: Mapping[str, LowRank]) -> dict[str, LowRank]:
-    """One single value of one factor is NaN."""
-    name, factor = next(iter(factors.items()))
-    spoiled = factor.B.clone()
+def one_value_nan(changes: Mapping[str, Change]) -> dict[str, Change]:
+    """One single value of one change is NaN."""
+    name, change = next(iter(changes.items()))
+    spoiled = change[-1].clone()
     spoiled[0, 0] = float("nan")
-    return {**factors, name: factor._replace(B=spoiled)}
+    return {**changes, name: _with_last(change, spoiled)}
 
 
-def with_noise(factors: Mapping[str, LowRank]) -> dict[str, LowRank]:
+def with_noise(changes: Mapping[str, Change]) -> dict[str, Change]:
     """Noise over every change, as of a file that was written by a broken machine: finite, and harmful."""
     generator = torch.Generator().manual_seed(0)
-    return {
-        name: LowRank(factor.A, factor.B + NOISE * torch.randn(factor.B.shape, generator=generator).to(factor.B.device))
-        for name, factor in factors.items()
-    }
+
+    def noisy(change: Change) -> Change:
+        noise = torch.randn(change[-1].shape, generator=generator).to(change[-1].device)
+        return _with_last(change, change[-1] + NOISE * noise)
+
+    return {name: noisy(change) for name, change in changes.items()}
+
+
+def _with_last(change: Change, last: torch.Tensor) -> Change:
+    """The same change with another last tensor: B of factors, or the difference itself."""
+    return type(change)(*change[:-1], last)
 
 
 class DeafDialogue(Dialogue):

@@ -1,7 +1,7 @@
 """Attempts at a batch: what is tried after a refusal, how a batch is split, and the report of it all.
 
-Knows: which settings answer which reason, suspects and halves, what is kept of an attempt. Refuses to know: models, the
-log, how an attempt is made.
+Knows: where attempts start from, which settings answer which reason, suspects and halves, what is kept of an attempt.
+Refuses to know: models, the log, how an attempt is made.
 
 A refused attempt is followed by one retry with safer settings, then by the parts of the batch, each with the settings
 of the retry and without one of its own, until the experience that spoils it stands alone and is refused.
@@ -11,13 +11,32 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from memory_log.records import Batch
+from torch import Tensor
+
+from memory_log.records import Batch, UpdaterLease, Version
 from updater.material import Material
-from updater.report import Attempt, Refusal, RefusalKind, UpdateReport, in_words
+from updater.report import Attempt, Progress, Refusal, RefusalKind, UpdateReport, in_words
 from updater.settings import UpdateSettings
 from updater.training import TrainingResult
 
 Changes = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Start:
+    """What the attempts at one batch have in common: where they start from, and what they learn."""
+
+    lease: UpdaterLease
+    batch: Batch
+    parent: Version
+    sums: dict[str, Tensor]
+    """The parent's weights before they are rounded, float64."""
+    material: Material
+    before: dict[str, float]
+    """What the gate measures of the parent's weights."""
+    gate_seconds: float
+    """What that took: the gate of an attempt takes about as long."""
+    progress: Progress
 
 
 class Tried(NamedTuple):
@@ -89,8 +108,8 @@ def _more_anchors(settings: UpdateSettings) -> Changes:
 
 # Steps that made the sentences worse, or the numbers infinite, were too large: all else follows from that, and is not
 # answered beside it. Sentences not yet learned were on their way: more steps help, and the held-out KL ends them early.
-# What moved and should not have is held by more of it in each step, and by smaller steps; as they are more, the batch is
-# learned all the same.
+# What moved and should not have is held by more of it in each step, and by smaller steps; as they are more, the batch
+# is learned all the same.
 _ANSWERS: Final[Mapping[RefusalKind, Callable[[UpdateSettings], Changes]]] = {
     RefusalKind.NOT_FINITE: _much_slower,
     RefusalKind.DIVERGED: _much_slower,

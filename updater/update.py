@@ -4,7 +4,7 @@ Knows: the order of an update and what must be durable before what (docs/archite
 it, who serves.
 
 The order: hold the lineage's updater lease; store the batch; write target sentences; compute and store teacher targets
-with theta_0; train LoRA from theta_n; fold and round; measure and gate; write the delta file; insert the candidate;
+with theta_0; train from theta_n; fold and round; measure and gate; write the delta file; insert the candidate;
 admit in one transaction.
 """
 
@@ -12,8 +12,7 @@ import copy
 import itertools
 import math
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
 from torch import Tensor
 from transformers import PreTrainedModel
@@ -22,8 +21,8 @@ from memory_log.blobs import BlobStore
 from memory_log.log import MemoryLog
 from memory_log.records import Batch, ClaimOrder, DeltaRef, Experience, UpdaterLease, Version
 from updater.anchors import AnchorSource
-from updater.attempts import Tally, Tried, attempt_of, parts, recorded, safer_settings
-from updater.delta import LowRank, delta_bytes, is_finite
+from updater.attempts import Start, Tally, Tried, attempt_of, parts, recorded, safer_settings
+from updater.delta import Change, delta_bytes, is_finite, kind_of
 from updater.filters import ExperienceFilter
 from updater.fold import VersionWeights, add_delta, all_finite, load_weights
 from updater.gate import compared, measure, verdict
@@ -39,23 +38,6 @@ from updater.training import Trainer, TrainingResult, train
 
 SEED_STRIDE = 1_000_003
 NUM_MEASURED = 256  # the oldest whose surprise an update measures before it takes the most surprising
-
-
-@dataclass(frozen=True)
-class Start:
-    """What the attempts at one batch have in common: where they start from, and what they learn."""
-
-    lease: UpdaterLease
-    batch: Batch
-    parent: Version
-    sums: dict[str, Tensor]
-    """The parent's weights before they are rounded, float64."""
-    material: Material
-    before: dict[str, float]
-    """What the gate measures of the parent's weights."""
-    gate_seconds: float
-    """What that took: the gate of an attempt takes about as long."""
-    progress: Progress
 
 
 class Updater:
@@ -116,13 +98,23 @@ class Updater:
             with naming_out_of_memory("the update"):
                 if order == "surprise":
                     self.measure_surprises(lineage)
-                batch = self.log.open_batch(lease, limit=limit, order=order)
-                tally = Tally(parent=batch.parent_version, num_experiences=len(batch.experience_ids))
-                self._learn_or_split(lease, batch, self.settings, tally, progress)
-                return tally.report()
+                return self._learned(lease, self.log.open_batch(lease, limit=limit, order=order), progress)
         finally:
             # Also on Ctrl-C and errors: what is still leased becomes pending again, an open batch is abandoned.
             self.log.release_updater_lease(lease)
+
+    def learn(
+        self, lease: UpdaterLease, experience_ids: Sequence[int], progress: Progress = silent
+    ) -> UpdateReport:
+        """Learn exactly these pending experiences on top of the head, under a lease that is held, and give it back not.
+
+        Raises:
+            LeaseLost: the lease is over.
+            BadInput: one of them is not pending.
+            FilterFailed, OutOfMemory: see `update`.
+        """
+        with naming_out_of_memory("the update"):
+            return self._learned(lease, self.log.open_batch_of(lease, experience_ids), progress)
 
     def measure_surprises(self, lineage: str, *, limit: int = NUM_MEASURED) -> int:
         """Measure how surprising pending experiences are to the head, those that have no surprise yet; how many.
@@ -182,6 +174,11 @@ class Updater:
     def _seed(self, batch_id: int) -> int:
         return self.settings.seed * SEED_STRIDE + batch_id * 7919
 
+    def _learned(self, lease: UpdaterLease, batch: Batch, progress: Progress) -> UpdateReport:
+        tally = Tally(parent=batch.parent_version, num_experiences=len(batch.experience_ids))
+        self._learn_or_split(lease, batch, self.settings, tally, progress)
+        return tally.report()
+
     def _learn_or_split(
         self, lease: UpdaterLease, batch: Batch, settings: UpdateSettings, tally: Tally, progress: Progress
     ) -> None:
@@ -239,12 +236,12 @@ class Updater:
         attempt = attempt_of(start.batch, start.material, trained, settings, asked=self.settings, is_retry=is_retry)
 
         start.progress("gate", 0, 1)
-        folded = self.versions.fold(add_delta(start.sums, trained.factors))
-        if trained.ended_by == "not finite" or not is_finite(trained.factors) or not all_finite(folded):
+        folded = self.versions.fold(add_delta(start.sums, trained.changes))
+        if trained.ended_by == "not finite" or not is_finite(trained.changes) or not all_finite(folded):
             refused = (Refusal(RefusalKind.NOT_FINITE, NOT_FINITE),)
             return attempt.model_copy(update={"refusals": refused, "seconds": time.monotonic() - started})
         load_weights(self._theta_n, folded)
-        candidate = self._candidate(start, trained.factors, folded, is_retry=is_retry).number
+        candidate = self._candidate(start, trained.changes, folded, is_retry=is_retry).number
         measures = measure(self._theta_n, gate_sentences(start.material), self._pad)
         measures = compared(start.before, measures) | {"seconds_to_gate": time.monotonic() - started}
         refusals = verdict(measures, self.gate)
@@ -256,6 +253,7 @@ class Updater:
                 start.lease, candidate, metrics=metrics, superseded=start.material.superseded,
                 remark=None if after is None else f"at the second attempt; the first: {in_words(after.refusals)}",
             )  # fmt: skip
+            self.versions.snapshot_if_due(start.lease.lineage, candidate, every=self.settings.snapshot_every)
         start.progress("gate", 1, 1)
         made = {"candidate": candidate, "refusals": refusals, "metrics": metrics}
         return attempt.model_copy(update={**made, "seconds": time.monotonic() - started})
@@ -282,13 +280,13 @@ class Updater:
         )  # fmt: skip
 
     def _candidate(
-        self, start: Start, factors: dict[str, LowRank], folded: dict[str, Tensor], *, is_retry: bool
+        self, start: Start, changes: dict[str, Change], folded: dict[str, Tensor], *, is_retry: bool
     ) -> Version:
         """Write the delta aside, sync and rename it, then insert the candidate that names it."""
         lease, batch = start.lease, start.batch
         parent_hash = start.parent.weights_hash or self.base.fingerprint
-        content = delta_bytes(factors, base_fingerprint=self.base.fingerprint, parent_hash=parent_hash)
+        content = delta_bytes(changes, base_fingerprint=self.base.fingerprint, parent_hash=parent_hash)
         name = f"{lease.lineage}/batch-{batch.id}-fence-{lease.fence}{'-retry' if is_retry else ''}.safetensors"
         sha256, num_bytes = self.blobs.put(name, content)
-        delta = DeltaRef(path=name, sha256=sha256, kind="lowrank", num_bytes=num_bytes)
+        delta = DeltaRef(path=name, sha256=sha256, kind=kind_of(changes), num_bytes=num_bytes)
         return self.log.add_candidate(lease, batch.id, delta=delta, weights_hash=weights_hash(folded), metrics={})
