@@ -11,7 +11,7 @@ from typing import Any, Final
 import torch
 from transformers import PreTrainedModel
 
-from updater.delta import Change
+from updater.delta import Change, LowRank
 from updater.dialogue import Dialogue
 from updater.language_model import LanguageModel
 from updater.settings import GateSettings, UpdateSettings
@@ -100,7 +100,7 @@ def with_noise(changes: Mapping[str, Change]) -> dict[str, Change]:
 
 def _with_last(change: Change, last: torch.Tensor) -> Change:
     """The same change with another last tensor: B of factors, or the difference itself."""
-    return type(change)(*change[:-1], last)
+    return change._replace(B=last) if isinstance(change, LowRank) else change._replace(D=last)
 
 
 class DeafDialogue(Dialogue):
