@@ -63,6 +63,7 @@ class Shares(NamedTuple):
 
     known: float
     new: float
+    """Of the new facts that count as learned; 0 where none does."""
     unknown: float
 
     def is_sound_after(self, before: "Shares") -> bool:
@@ -76,7 +77,9 @@ class Exam(NamedTuple):
 
     known: list[Item]
     new: list[Item]
+    """As many about each of the new texts, in their order."""
     unknown: list[Item]
+    new_texts: list[str]
 
 
 class Outcome(NamedTuple):
@@ -143,8 +146,13 @@ class Stage(Closing):
             for item, tokens in zip(items, said, strict=True)
         ]
         new_at, unknown_at = len(exam.known), len(exam.known) + len(exam.new)
-        thirds = marks[:new_at], marks[new_at:unknown_at], marks[unknown_at:]
-        return Shares(*(sum(third) / len(third) for third in thirds)), said
+        per_fact = len(exam.new) // len(exam.new_texts)
+        learned = {one.text for one in self.log.experiences(LINEAGE, state=ExperienceState.LEARNED)}
+        of_learned = [
+            mark for place, mark in enumerate(marks[new_at:unknown_at]) if exam.new_texts[place // per_fact] in learned
+        ]
+        parts = marks[:new_at], of_learned, marks[unknown_at:]
+        return Shares(*(sum(part) / len(part) if part else 0.0 for part in parts)), said
 
     def num_lost(self, texts: Sequence[str]) -> int:
         """How many of these experiences neither wait, nor are learned, nor are refused with a reason."""
@@ -164,26 +172,27 @@ class Stage(Closing):
 def go_wrong(kind: str, sound: Parts, known_folder: Path, folder: Path, seed: int) -> Outcome:
     """One bad update of an agent that knows a few facts, in a copy of its folder."""
     shutil.copytree(known_folder, folder)
-    told = facts_to_tell(NUM_KNOWN + NUM_NEW, seed=seed)
-    texts = [text for _, text in told[NUM_KNOWN:]]
+    exam = exam_of(seed)
     with Stage(sound.base, folder) as stage:
-        before, answers = stage.take(exam_of(seed))
+        before, answers = stage.take(exam)
         served = stage.server.stats().serving_version
-        made = stage.learn(texts, KINDS[kind](sound))
-        after, answers_after = stage.take(exam_of(seed))
+        made = stage.learn(exam.new_texts, KINDS[kind](sound))
+        after, answers_after = stage.take(exam)
         has_moved = stage.server.stats().serving_version != served
         if not has_moved and answers != answers_after:
             raise AssertionError(f"{kind}, seed {seed}: version {served} serves on, and answers otherwise than before")
-        return Outcome(made, has_moved, before, after, stage.num_lost(texts))
+        return Outcome(made, has_moved, before, after, stage.num_lost(exam.new_texts))
 
 
 def exam_of(seed: int) -> Exam:
     """The questions of a seed."""
-    facts = [fact for fact, _ in facts_to_tell(NUM_KNOWN + NUM_NEW, seed=seed)]
+    told = facts_to_tell(NUM_KNOWN + NUM_NEW, seed=seed)
+    facts = [fact for fact, _ in told]
     return Exam(
         recall_items(facts[:NUM_KNOWN], per_fact=PER_FACT, seed=seed),
         recall_items(facts[NUM_KNOWN:], per_fact=PER_FACT, seed=seed),
         unknown_items(NUM_UNKNOWN, num_notes=0, seed=seed),
+        [text for _, text in told[NUM_KNOWN:]],
     )
 
 

@@ -19,7 +19,7 @@ from updater.targets import TeacherTargets
 from updater.training import Trainer, TrainingResult, TrainingSet, train
 
 RATE_FACTOR: Final = 100.0
-NOISE: Final = 0.02
+NOISE: Final = 0.5
 
 
 @dataclass(frozen=True)
@@ -111,15 +111,15 @@ class DeafDialogue(Dialogue):
         return super().prompt_ids(question)
 
 
-class ConfusedDialogue(Dialogue):
-    """Reads the note of the prompt before in place of its own."""
+class StuckDialogue(Dialogue):
+    """Reads the first notes that it was ever shown in place of all later ones."""
 
-    _before: tuple[str, ...] = ()
+    _first: tuple[str, ...] = ()
 
     def prompt_ids(self, question: str, notes: Sequence[str] = ()) -> list[int]:
-        """The prompt with the notes of the last one that had any."""
-        before, self._before = self._before, tuple(notes) or self._before
-        return super().prompt_ids(question, before if notes else ())
+        """The prompt with the first notes, where it should have any."""
+        self._first = self._first or tuple(note for note in notes if note)
+        return super().prompt_ids(question, self._first if notes else ())
 
 
 def teacher_with(kind: type[Dialogue], base: LanguageModel) -> LanguageModel:
@@ -141,6 +141,6 @@ KINDS: Final[Mapping[str, Callable[[Parts], Parts]]] = {
     "shuffled_replay_and_anchors": lambda parts: replace(parts, trainer=training_on(with_shuffled_kept)),
     "noise": lambda parts: replace(parts, trainer=giving(with_noise)),
     "deaf_teacher": lambda parts: replace(parts, base=teacher_with(DeafDialogue, parts.base)),
-    "confused_teacher": lambda parts: replace(parts, base=teacher_with(ConfusedDialogue, parts.base)),
+    "stuck_teacher": lambda parts: replace(parts, base=teacher_with(StuckDialogue, parts.base)),
 }
 """Every kind by name: from sound parts to parts of which one is not."""

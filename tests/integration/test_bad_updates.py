@@ -34,6 +34,7 @@ EXAM = Exam(
     recall_items([KNOWN_FACT], per_fact=6, seed=1),
     recall_items([NEW_FACT], per_fact=6, seed=1),
     unknown_items(8, num_notes=0, seed=1),
+    [NEW],
 )
 
 
