@@ -12,11 +12,12 @@ from dataclasses import dataclass, field, replace
 from memory_log.log import MemoryLog
 from memory_log.records import Batch, Experience, NewTarget, StoredTarget
 from updater.anchors import Anchor, AnchorSource
+from updater.collapse import collapse
 from updater.filters import ExperienceFilter, allowed
 from updater.generation import MAX_NEW_TOKENS
 from updater.language_model import LanguageModel
 from updater.plan import PlannedExperience, PlannedSentence, PlannedSupersession, UpdatePlan
-from updater.report import NO_CONTEXT_GAIN, TOO_LONG, Progress
+from updater.report import NO_CONTEXT_GAIN, TOO_LONG, Progress, Refusal, RefusalKind
 from updater.sentences import Sentence, thinned, tokenize
 from updater.sequences import TokenizedSentence
 from updater.settings import UpdateSettings
@@ -46,6 +47,10 @@ class Material:
             target for sentence, target in self.about if sentence.held_out == held_out and kind in (None, sentence.kind)
         ]
 
+    def count(self, kind: str) -> int:
+        """How many of the batch's sentences are of a kind."""
+        return sum(sentence.kind == kind for sentence, _ in self.about)
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -55,11 +60,14 @@ class Prepared:
     """As they may be learned; those that the filter refuses are missing."""
     material: Material | None = None
     refused: dict[int, str] = field(default_factory=dict)
+    has_collapsed: bool = False
+    """Whether that lies in the teacher and not in the experiences."""
 
     @property
-    def reason(self) -> str:
-        """Every reason once."""
-        return "; ".join(dict.fromkeys(self.refused.values()))
+    def refusals(self) -> tuple[Refusal, ...]:
+        """Why nothing is trained; empty where there is material."""
+        kind = RefusalKind.COLLAPSE if self.has_collapsed else RefusalKind.MATERIAL
+        return tuple(Refusal(kind, words) for words in dict.fromkeys(self.refused.values()))
 
 
 class MaterialMaker:
@@ -92,19 +100,35 @@ class MaterialMaker:
             FilterFailed: the filter raised.
         """
         progress("writing sentences", 0, 1)
-        found = {number: allowed(self._log.get(number), self._filter) for number in ids}
+        found = {number: self.readable(self._log.get(number)) for number in ids}
         experiences = [one for one in found.values() if isinstance(one, Experience)]
         refused = {number: one for number, one in found.items() if isinstance(one, str)}
-        too_long = {one.id: length for one in experiences if (length := self._too_long(one.text))}
-        for number, length in too_long.items():
-            refused[number] = TOO_LONG.format(length=length, context=self._base.context_length)
         if refused:
             return Prepared(experiences, refused=refused)
         anchors = self._anchors(self._settings.num_anchors, seed)
         informative, unread = self._understood(lineage, experiences, anchors, seed, progress)
         if unread:
-            return Prepared(experiences, refused=dict.fromkeys(sorted(unread), NO_CONTEXT_GAIN))
+            # One experience that is understood is proof enough that the teacher reads.
+            collapsed = self._collapse(anchors) if len(unread) == len(experiences) else None
+            refused = dict.fromkeys(sorted(unread), collapsed or NO_CONTEXT_GAIN)
+            return Prepared(experiences, refused=refused, has_collapsed=collapsed is not None)
         return Prepared(experiences, self._material(lineage, experiences, informative, anchors, seed))
+
+    def readable(self, experience: Experience) -> Experience | str:
+        """What of an experience may be learned, or why nothing: refused by the filter, or too long.
+
+        Raises:
+            FilterFailed: the filter raised.
+        """
+        found = allowed(experience, self._filter)
+        if isinstance(found, Experience) and (length := self._too_long(found.text)):
+            return TOO_LONG.format(length=length, context=self._base.context_length)
+        return found
+
+    def _collapse(self, anchors: Sequence[Anchor]) -> str | None:
+        return collapse(
+            self._base, anchors, min_gain_nats=self._settings.min_gain_nats, kept_tokens=self._settings.kept_tokens
+        )
 
     def _too_long(self, text: str) -> int:
         """The tokens of an experience that is too long to be read beside a later one; 0 where it fits."""
