@@ -92,6 +92,16 @@ def test_a_damaged_snapshot_is_passed_over_with_a_warning(
     assert "the snapshot of version 5 is passed over" in caplog.text and "selfparam versions snapshot 5" in caplog.text
 
 
+def test_a_damaged_snapshot_can_be_replaced_while_its_file_is_still_there(parts: Parts) -> None:
+    chain_of(parts, 5)
+    first = fresh(parts).store_snapshot("default", 5)
+    (parts[1].root / first.path).write_bytes(b"damaged")
+    parts[0].drop_snapshots("default", [5])
+    again = fresh(parts).store_snapshot("default", 5)
+    assert again.path != first.path and parts[0].snapshots("default") == [again]
+    assert fresh(parts).snapshot_sums(again, parts[0].version("default", 5))
+
+
 def test_snapshots_are_made_when_they_are_due_and_by_lines(parts: Parts) -> None:
     folds = fresh(parts)
     made: list[int] = []
