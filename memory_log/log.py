@@ -288,7 +288,10 @@ class MemoryLog(ExperienceLog):
     def replay_targets(
         self, lineage: str, *, limit: int, seed: int, exclude_subjects: Collection[str] = ()
     ) -> list[StoredTarget]:
-        """A uniform sample of what the head has learned and still holds for true, without held-out targets."""
+        """A sample of what the head has learned and still holds for true, without held-out targets.
+
+        Every experience is equally likely, and every target of an experience.
+        """
         with self._database.reading() as tx:
             return targets.sample(
                 tx, lineage, held_out=False, limit=limit, seed=seed, exclude_subjects=exclude_subjects
