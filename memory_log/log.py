@@ -314,6 +314,11 @@ class MemoryLog(ExperienceLog):
         with self._database.reading() as tx:
             return targets.by_ids(tx, ids)
 
+    def known_subjects(self, lineage: str, subjects: Collection[str]) -> set[str]:
+        """Those of these subjects about which the head has learned something that still holds; near misses aside."""
+        with self._database.reading() as tx:
+            return targets.known_subjects(tx, lineage, subjects)
+
     def targets_about(self, lineage: str, pairs: Collection[tuple[str, str | None]]) -> list[StoredTarget]:
         """The live targets, held-out and near misses included, about (subject, relation); None is every relation."""
         with self._database.reading() as tx:

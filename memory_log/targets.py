@@ -244,6 +244,21 @@ def knows(connection: Connection, lineage: str, subject: str) -> bool:
     return connection.execute(statement.limit(1)).first() is not None
 
 
+def known_subjects(connection: Connection, lineage: str, subjects: Collection[str]) -> set[str]:
+    """Those of the subjects that a live target, other than a near miss, is about."""
+    keys = {subject: name_key(subject) for subject in subjects}
+    found: set[str] = set()
+    for piece in pieces(sorted(set(keys.values()))):
+        statement = (
+            select(targets.c.subject_words)
+            .distinct()
+            .join_from(targets, live, live.c.target_id == targets.c.id)
+            .where(targets.c.lineage == lineage, targets.c.subject_words.in_(piece), targets.c.kind != "near_miss")
+        )
+        found |= set(connection.execute(statement).scalars())
+    return {subject for subject, key in keys.items() if key in found}
+
+
 def supersede(connection: Connection, lineage: str, version: int, superseded: Mapping[int, int]) -> None:
     """Note that the version knows better, and stop drawing what it knows better than."""
     standing: list[int] = []

@@ -14,6 +14,11 @@ TOO_LONG = (
 NO_CONTEXT_GAIN = (
     "no context gain: with the experience in its prompt the model answers too few questions that it could not without"
 )
+NO_NEAR_MISSES = (
+    "no near misses: the model says of no question that it does not know, so false recall was neither trained against "
+    "nor measured"
+)
+NOTHING_READ = "no reading: the base model answers no question from four notes, so reading kept is not measured"
 
 
 def silent(stage: str, done: int, total: int) -> None:
@@ -36,6 +41,8 @@ class UpdateReport(BaseModel):
     admitted: bool
     reason: str | None = None
     """Why nothing, or not everything, was admitted."""
+    notes: tuple[str, ...] = ()
+    """What to know of an admitted version: what it could not be measured by."""
     num_experiences: int
     num_refused: int = 0
     """Experiences that were refused, each with its reason in the log."""

@@ -29,6 +29,7 @@ from updater.language_model import LanguageModel, weights_hash
 from updater.material import Material, MaterialMaker, Prepared, as_plan, as_records
 from updater.memory import naming_out_of_memory
 from updater.plan import UpdatePlan
+from updater.reading import reading_kept
 from updater.report import NOT_FINITE, Progress, UpdateReport, silent
 from updater.settings import GateSettings, UpdateSettings
 from updater.targets import TeacherTargets
@@ -177,7 +178,8 @@ class Updater:
         reason = verdict(metrics, self.gate)
         if reason is None:
             self.log.admit(lease, candidate.number, metrics=report.metrics, superseded=material.superseded)
-            report = report.model_copy(update={"admitted": True, "version": candidate.number})
+            found = {"admitted": True, "version": candidate.number, "notes": material.notes}
+            report = report.model_copy(update=found)
         else:
             self.log.reject(lease, candidate.number, reason)
         progress("gate", 1, 1)
@@ -198,7 +200,7 @@ class Updater:
             near_misses=about["near_miss"],
             held_out=material.of(held_out=True),
             anchors=material.anchors[NUM_GATE_ANCHORS:],
-            reading_anchors=material.reading_anchors[NUM_GATE_ANCHORS // 2 :],
+            reading_anchors=[*material.reading_anchors, *material.contradictions],
             replay_questions=material.replay_questions,
             replay_near_misses=material.replay_near_misses,
         )
@@ -221,7 +223,6 @@ class Updater:
         unfooled, _ = exactness(model, near_misses, pad)
         retention, _ = exactness(model, material.watched_replay, pad)
         _, drift_nats = exactness(model, material.anchors[:NUM_GATE_ANCHORS], pad)
-        reading_kept, _ = exactness(model, material.reading_anchors[: NUM_GATE_ANCHORS // 2], pad)
         return {
             "efficacy": efficacy,
             "kl_nats": kl_nats,
@@ -229,7 +230,8 @@ class Updater:
             "num_held_out_near_misses": float(len(near_misses)),
             "retention": retention,
             "drift_nats": drift_nats,
-            "reading_kept": reading_kept,
+            "reading_kept": reading_kept(model, material.read, pad),
+            "num_read": float(len(material.read)),
         }
 
     def _candidate(
