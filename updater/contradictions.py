@@ -50,6 +50,8 @@ def value_of(known: Known) -> Value | None:
         == Value("in the sink", frozenset({"the", "is"}))
     """
     subject = set(key_words(known.prompt, known.completion))
+    if not subject:
+        return None
     words = known.completion.strip(" .!").split()
     for start in range(max(0, len(words) - MOST_VALUE_WORDS), len(words)):
         phrase = " ".join(words[start:])
@@ -79,15 +81,13 @@ def contradictions(
     Returns:
         Those that theta_0 answers with the other value.
     """
-    found = [(one, value) for one in known if (value := value_of(one)) is not None]
-    others = [value for anchor in readings for note in anchor.notes
-              if (value := value_of(Known(note, anchor.prompt, anchor.completion))) is not None]  # fmt: skip
-    values = sorted({*others, *(value for _, value in found)}, key=lambda value: (value.phrase, sorted(value.frame)))
+    said = [Known(note, anchor.prompt, anchor.completion) for anchor in readings for note in anchor.notes]
+    found = {value for one in [*known, *said] if (value := value_of(one)) is not None}
+    values = sorted(found, key=lambda value: (value.phrase, sorted(value.frame)))
     changed: list[tuple[Known, str, str]] = []
-    for one, value in rng.sample(found, len(found)):
-        other = _another(value, values, rng)
-        if other is not None and len(changed) < count:
-            changed.append((one, _with_another(one.text, value.phrase, other.phrase), other.phrase))
+    for one in rng.sample(known, len(known)):
+        if len(changed) < count and (other := another_note(one, values, rng)) is not None:
+            changed.append((one, *other))
     prompts = [base.dialogue.prompt_ids(one.prompt, [note]) for one, note, _ in changed]
     answers = generate_texts(base.model, base.dialogue, prompts) if prompts else []
     return [
@@ -97,14 +97,19 @@ def contradictions(
     ]
 
 
-def _with_another(text: str, phrase: str, other: str) -> str:
-    """The text with one phrase for another, capitalised as the first was."""
-    return _place_of(phrase).sub(lambda match: other.title() if match[0].istitle() else other, text)
+def another_note(known: Known, values: Sequence[Value], rng: random.Random) -> tuple[str, str] | None:
+    """The text with another value, capitalised as its own was, and that value; None where there is no fitting one.
 
-
-def _another(value: Value, values: Sequence[Value], rng: random.Random) -> Value | None:
-    """A value said in the same words around it, else one that opens alike."""
+    A value fits that is said with the same words around it; where there is none, one that opens alike.
+    """
+    value = value_of(known)
+    if value is None:
+        return None
     different = [other for other in values if words_of(other.phrase) != words_of(value.phrase)]
-    alike = [other for other in different if other.frame == value.frame]
-    alike = alike or [other for other in different if other.opening == value.opening]
-    return rng.choice(alike) if alike else None
+    fitting = [other for other in different if other.frame == value.frame]
+    fitting = fitting or [other for other in different if other.opening == value.opening]
+    if not fitting:
+        return None
+    other = rng.choice(fitting).phrase
+    note = _place_of(value.phrase).sub(lambda match: other.title() if match[0].istitle() else other, known.text)
+    return note, other

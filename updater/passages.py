@@ -96,10 +96,11 @@ def _start_after(opened: BinaryIO, offset: int, *, is_jsonl: bool) -> int:
     piece = opened.readline(MOST_BYTES)
     while is_jsonl and piece and not piece.endswith(b"\n"):
         piece = opened.readline(MOST_BYTES)
-    num_bytes = len(piece)
-    while not is_jsonl and piece.strip() and num_bytes < MOST_BYTES:
+    num_bytes, is_inside = len(piece), not is_jsonl
+    while is_inside and num_bytes < MOST_BYTES:
         piece = opened.readline(MOST_BYTES - num_bytes)
         num_bytes += len(piece)
+        is_inside = bool(piece.strip())
     start = opened.tell()
     if not is_jsonl and num_bytes >= MOST_BYTES:
         # After a blank, or at least not within a character.
