@@ -19,7 +19,7 @@ from updater.language_model import LanguageModel
 from updater.sentences import COMMON_WORDS, key_words, words_of
 
 MOST_VALUE_WORDS = 8
-LINKING_WORDS = frozenset({"is", "are", "was", "were"})
+LINKING_WORDS = frozenset({"are", "belongs", "does", "has", "have", "is", "was", "were"})
 
 
 class Known(NamedTuple):

@@ -6,7 +6,15 @@ from memory_log.records import Experience
 from tests.model_fixtures import experience, tiny_base
 from updater.generation import generate_texts
 from updater.sentences import Sentence
-from updater.supersession import Claim, contradicts, still_true_within_batch, superseded_by
+from updater.supersession import (
+    Claim,
+    answers_now,
+    contradicts,
+    is_surely_untrue,
+    rederived,
+    still_true_within_batch,
+    superseded_by,
+)
 
 DRAWER = experience(1, "I put the red mug in the drawer.", ("red mug", "place", "in the drawer"))
 SHELF = experience(2, "The red mug is on the shelf now.", ("red mug", "place", "on the shelf"))
@@ -32,6 +40,40 @@ def test_facts_contradict_when_subject_and_relation_agree_and_values_do_not(
     newer: Experience, older: Experience, expected: bool
 ) -> None:
     assert contradicts(newer, older) == expected
+
+
+@pytest.mark.parametrize(
+    ("claim", "expected"),
+    [
+        (Claim(1, DRAWER, "Where?", "there"), True),
+        (Claim(1, DRAWER, "Where?", "there", "near_miss"), False),
+        (Claim(1, BOTH, "Where?", "the red mug is In the Drawer"), True),
+        (Claim(1, BOTH, "Who owns it?", "the red mug belongs to tomas"), False),
+        (Claim(1, OWNER, "Who owns it?", "the red mug belongs to mira"), False),
+    ],
+)
+def test_of_an_experience_with_other_facts_only_what_names_a_changed_value_is_surely_untrue(
+    claim: Claim, expected: bool
+) -> None:
+    assert is_surely_untrue(SHELF, claim) == expected
+
+
+def test_spelling_is_no_contradiction() -> None:
+    spelt = experience(8, "In the drawer!", ("Red  Mug", "Place", "In the drawer."))
+    moved = experience(9, "Elsewhere.", ("RED MUG", "place", "elsewhere"))
+    assert not contradicts(spelt, DRAWER) and contradicts(moved, DRAWER)
+
+
+def test_old_questions_get_the_answers_of_now_unless_nothing_is_known_or_it_is_asked_already() -> None:
+    base = tiny_base()
+    # The tiny model says what it likes, so the newer experience says that as well.
+    prompts = ["Where is the red mug?", "Who owns the red mug?"]
+    newer = experience(7, "I moved the red mug.")
+    said = answers_now(base, newer, [Claim(1, DRAWER, prompt, "old") for prompt in prompts])
+    names_all = newer.model_copy(update={"text": newer.text})
+    assert rederived(base, names_all, [], []) == []
+    claims = [Claim(1, DRAWER, prompt, answer) for prompt, answer in zip(prompts, said, strict=True)]
+    assert rederived(base, newer, claims, []) == []
 
 
 def taught(newer: Experience, source: Experience, prompt: str) -> str:
