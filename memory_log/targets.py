@@ -275,29 +275,9 @@ def supersede(connection: Connection, lineage: str, version: int, superseded: Ma
 
 
 def erase_of(connection: Connection, lineage: str, experience_id: int) -> None:
-    """Delete every target made from a forgotten experience, and its questions where newer ones answer them anew."""
+    """Delete every target made from a forgotten experience."""
     statement = select(targets.c.id).where(targets.c.experience_id == experience_id)
-    gone: set[int] = set()
-    found = set(connection.execute(statement).scalars())
-    while found:
-        gone |= found
-        found = _asked_again(connection, sorted(found)) - gone
-    erase(connection, lineage, sorted(gone))
-
-
-def _asked_again(connection: Connection, ids: Sequence[int]) -> set[int]:
-    """Targets with the prompt of one of these, of the experience that superseded it: their wording comes from it."""
-    again = targets.alias()
-    found: set[int] = set()
-    for piece in pieces(ids):
-        statement = (
-            select(again.c.id)
-            .join_from(targets, supersessions, supersessions.c.target_id == targets.c.id)
-            .join(again, again.c.experience_id == supersessions.c.by_experience)
-            .where(targets.c.id.in_(piece), again.c.prompt == targets.c.prompt)
-        )
-        found |= set(connection.execute(statement).scalars())
-    return found
+    erase(connection, lineage, connection.execute(statement).scalars().all())
 
 
 def erase(connection: Connection, lineage: str, ids: Sequence[int]) -> None:

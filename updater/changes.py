@@ -4,7 +4,6 @@ Knows: finding candidates in the log by subject and by words. Refuses to know: h
 (`supersession.py`), training. It reads the log and writes nothing.
 """
 
-import random
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations
 from typing import Final
@@ -14,7 +13,7 @@ from memory_log.records import Experience, StoredTarget
 from updater.filters import ExperienceFilter, allowed
 from updater.language_model import LanguageModel
 from updater.sentences import Sentence
-from updater.supersession import Claim, rederived, superseded_by
+from updater.supersession import Claim, superseded_by
 
 MOST_SUBJECT_WORDS: Final = 6
 NUM_MENTIONS: Final = 8
@@ -69,20 +68,6 @@ class Changes:
                 untrue |= {own[place] for place in superseded_by(self._base, newer, asked)}
         return untrue
 
-    def rederived(
-        self, superseded: dict[int, int], experiences: Sequence[Experience], sentences: Sequence[Sentence],
-        *, count: int, rng: random.Random,
-    ) -> list[Sentence]:  # fmt: skip
-        """Questions of superseded targets with the answers of now, at most `count` for each newer experience."""
-        found: list[Sentence] = []
-        for newer in experiences:
-            ids = [target_id for target_id, by_experience in superseded.items() if by_experience == newer.id]
-            claims = [_claim(target, self.source(target.experience_id)) for target in self._log.targets_by_ids(ids)]
-            own = [s for s in sentences if s.experience_id == newer.id and s.kind == "question"]
-            again = rederived(self._base, newer, claims, own)
-            found += rng.sample(again, min(count, len(again)))
-        return found
-
     def _claims_about(self, lineage: str, experience_id: int, sentences: Sequence[Sentence]) -> list[Claim]:
         """What other experiences have taught on the subjects of one."""
         subjects = {s.subject for s in sentences if s.experience_id == experience_id and s.kind == "question"}
@@ -107,7 +92,7 @@ class Changes:
 
 
 def _claim(target: StoredTarget, source: Experience) -> Claim:
-    return Claim(target.id, source, target.prompt, target.completion, target.kind, target.held_out)
+    return Claim(target.id, source, target.prompt, target.completion, target.kind)
 
 
 def _pairs(subjects: Iterable[str]) -> list[tuple[str, str | None]]:

@@ -189,12 +189,6 @@ class MaterialMaker:
         """All that the update trains on and is measured with, from theta_0 or from the log."""
         sentences = [sentence for sentence, _ in informative]
         superseded = self._changes.superseded(lineage, experiences, sentences)
-        informative = informative + self._informative(
-            self._changes.rederived(
-                superseded, experiences, sentences, count=self._settings.num_rederived, rng=random.Random(seed)
-            )
-        )
-        sentences = [sentence for sentence, _ in informative]
         still_true = set(still_true_within_batch(self._base, experiences, sentences))
         still_true -= self._changes.untrue_already(lineage, experiences, sentences)
         subjects = {sentence.subject for sentence in sentences if sentence.kind == "question"}

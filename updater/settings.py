@@ -80,11 +80,6 @@ class UpdateSettings(BaseModel):
     num_contradictions: int = Field(
         default=40, ge=0, description="Most questions about what is known behind a note that says otherwise."
     )
-    num_rederived: int = Field(
-        default=12,
-        ge=0,
-        description="Most questions about an earlier state answered anew, for each experience that changes it.",
-    )
     num_replay: int = Field(
         default=400, ge=0, description="Stored targets of earlier experiences sampled for each update."
     )

@@ -1,4 +1,4 @@
-"""Facts change: which older sentences a newer experience makes untrue, and what their questions get for an answer now.
+"""Facts change: which older sentences a newer experience makes untrue.
 
 Knows: comparing what an older sentence says with what the teacher answers once it has read both experiences in time
 order. Refuses to know: training, storage (it is handed candidates).
@@ -11,7 +11,7 @@ from memory_log.records import Experience, Fact
 from memory_log.words import name_key, searchable
 from updater.generation import generate_texts
 from updater.language_model import LanguageModel
-from updater.sentences import Sentence, consistent, key_words, words_of
+from updater.sentences import Sentence
 
 
 class Claim(NamedTuple):
@@ -25,7 +25,6 @@ class Claim(NamedTuple):
     prompt: str
     completion: str
     kind: Literal["question", "restatement", "near_miss"] = "question"
-    held_out: bool = False
 
 
 def contradicts(newer: Experience, older: Experience) -> bool:
@@ -62,48 +61,19 @@ def superseded_by(base: LanguageModel, newer: Experience, claims: Sequence[Claim
     """Keys of the claims that the newer experience makes untrue.
 
     A contradiction of structured facts decides at once; otherwise the teacher is asked the old question with both
-    experiences in its prompt, and another answer than before means that the old one no longer holds.
+    experiences in its prompt, and another answer than before means that the old one no longer holds. Of claims that say
+    the same of one experience in many phrasings, at least half must have changed, and then all have: the others are
+    misread.
     """
     certain = [claim.key for claim in claims if is_surely_untrue(newer, claim)]
     doubtful = [claim for claim in claims if claim.key not in set(certain)]
-    answers = answers_now(base, newer, doubtful)
-    changed = [claim.key for claim, answer in zip(doubtful, answers, strict=True) if answer != claim.completion]
-    return sorted(certain + changed)
-
-
-def answers_now(base: LanguageModel, newer: Experience, claims: Sequence[Claim]) -> list[str]:
-    """What the teacher answers to the old questions once it has read the old experience and then the newer one."""
-    prompts = [base.dialogue.prompt_ids(claim.prompt, [claim.source.text, newer.text]) for claim in claims]
-    return generate_texts(base.model, base.dialogue, prompts) if prompts else []
-
-
-def rederived(
-    base: LanguageModel, newer: Experience, claims: Sequence[Claim], own: Sequence[Sentence]
-) -> list[Sentence]:
-    """The questions of superseded claims as sentences of the newer experience, with the answers of now.
-
-    Args:
-        base: theta_0, which reads both experiences in time order.
-        newer: the experience that made the claims untrue.
-        claims: what it made untrue; near misses among them are left out.
-        own: the sentences written about the newer experience itself.
-
-    Returns:
-        Those that get another, known answer about what the newer experience names, and the same one as most of its own
-        sentences on that subject. None has the prompt of one of those.
-    """
-    asked = {sentence.prompt.lower() for sentence in own}
-    by_prompt = {claim.prompt.lower(): claim for claim in claims if claim.kind != "near_miss"}
-    old = [claim for prompt, claim in by_prompt.items() if prompt not in asked]
-    found = []
-    for claim, answer in zip(old, answers_now(base, newer, old), strict=True):
-        words = key_words(claim.prompt, answer)
-        is_known = bool(words) and not base.dialogue.says_unknown(answer) and answer != claim.completion
-        if is_known and set(words) <= set(words_of(newer.text)):
-            notes, subject = (claim.source.text, newer.text), " ".join(words)
-            found.append(Sentence(newer.id, "question", notes, claim.prompt, answer, subject, claim.held_out))
-    kept = set(consistent([*own, *found]))
-    return [sentence for sentence in found if sentence in kept]
+    prompts = [base.dialogue.prompt_ids(claim.prompt, [claim.source.text, newer.text]) for claim in doubtful]
+    answers = generate_texts(base.model, base.dialogue, prompts) if prompts else []
+    votes: dict[tuple[int, str], list[bool]] = {}
+    for claim, answer in zip(doubtful, answers, strict=True):
+        votes.setdefault((claim.source.id, claim.completion), []).append(answer != claim.completion)
+    changed = {said for said, asked in votes.items() if 2 * sum(asked) >= len(asked)}
+    return sorted([*certain, *(claim.key for claim in doubtful if (claim.source.id, claim.completion) in changed)])
 
 
 def still_true_within_batch(

@@ -101,23 +101,3 @@ def test_an_older_experience_that_is_learned_late_teaches_nothing_that_has_chang
     version = learn_later(log, late, ("red mug", answer("drawer")), ("mug", answer("drawer")))
     assert taught(log) == {answer("sink")} and log.get(late.id).learned_in == version.number
     assert log.targets_of(late.id) == []
-
-
-def test_forgetting_takes_its_questions_along_wherever_they_were_answered_anew(log: MemoryLog) -> None:
-    lived: list[Experience] = []
-    superseded: dict[int, int] = {}
-    for place in PLACES[:3]:
-        lived.append(log.append(mug(place)))
-        if len(lived) > 1:
-            superseded = {one.id: lived[-1].id for one in log.targets_of(lived[-2].id)}
-        lease = lease_of(log)
-        batch = log.open_batch_of(lease, [lived[-1].id])
-        prompts = ["Is the red mug where I put it?", f"Own question {place}"]
-        log.store_targets(lease, batch.id, [target(lived[-1], prompt=prompt, completion=place) for prompt in prompts])
-        candidate = log.add_candidate(lease, batch.id, delta=delta(batch.id), weights_hash="h", metrics={})
-        log.admit(lease, candidate.number, superseded=superseded)
-        log.release_updater_lease(lease)
-    log.forget(lived[0].id)
-    left = [one.prompt for experience in lived for one in log.targets_of(experience.id)]
-    assert left == ["Own question sink", "Own question attic"]
-    assert [one.prompt for one in log.replay_targets("default", limit=9, seed=0)] == ["Own question attic"]
