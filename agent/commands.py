@@ -56,6 +56,7 @@ class Options(argparse.Namespace):
     experience_id: int
     has_model: bool
     reason: str
+    anchors: str | None
     filter_name: str
     trusted: list[str] | None
     updates: int
@@ -176,7 +177,7 @@ def _update(options: Options) -> int:
     with UpdateProgress(is_plain=options.is_plain) as progress:
         progress("loading the model", 0, 0)
         with AgentMemory.open(
-            options.home, model=options.model, lineage=options.lineage, device=options.device
+            options.home, model=options.model, lineage=options.lineage, device=options.device, anchors=options.anchors
         ) as memory:
             report = memory.update(limit=options.limit, order=options.order, progress=progress, warn=_warn)
             num_left = _num_waiting(memory.log, options.lineage)
@@ -198,6 +199,8 @@ def _print_report(report: UpdateReport) -> None:
         print(f"version {report.version} has learned {count(num_learned, 'experience')}")
     if report.version is not None and report.reason:
         print(f"  note      {report.reason}")
+    for note in report.notes:
+        print(f"  note      {note}")
     if report.num_refused:
         print(f"  refused   {count(report.num_refused, 'experience')}, see: selfparam log --state refused")
     if len(report.attempts) > 1:

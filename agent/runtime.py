@@ -95,7 +95,8 @@ class HomeParts:
     def updater(self, owner: str) -> Updater:
         """An updater that holds its leases as `owner`."""
         return Updater(
-            self.base, self.home.open_log(), self.home.blob_store(), anchors=anchors_for(self.base), owner=owner,
+            self.base, self.home.open_log(), self.home.blob_store(),
+            anchors=anchors_for(self.base, self.home.config.anchors), owner=owner,
             settings=self.settings, gate=self.gate, experience_filter=filter_for(self.home, self.filter),
         )  # fmt: skip
 

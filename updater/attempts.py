@@ -159,6 +159,7 @@ def attempt_of(
         num_near_misses=material.count("near_miss"),
         num_steps=trained.num_steps,
         ended_by=trained.ended_by,
+        notes=material.notes,
     )
 
 
@@ -204,6 +205,7 @@ class Tally:
             parent=self.parent,
             admitted=bool(admitted),
             reason="; ".join(dict.fromkeys(self.reasons)) or None,
+            notes=shown.notes if admitted else (),
             num_experiences=self.num_experiences,
             num_refused=self.num_refused,
             num_sentences=shown.num_sentences,

@@ -12,20 +12,34 @@ from dataclasses import dataclass, field, replace
 from memory_log.log import MemoryLog
 from memory_log.records import Batch, Experience, NewTarget, StoredTarget
 from updater.anchors import Anchor, AnchorSource
+from updater.changes import Changes
 from updater.collapse import collapse
+from updater.contradictions import Known, contradictions
 from updater.filters import ExperienceFilter, allowed
 from updater.generation import MAX_NEW_TOKENS
 from updater.language_model import LanguageModel
 from updater.plan import PlannedExperience, PlannedSentence, PlannedSupersession, UpdatePlan
-from updater.report import NO_CONTEXT_GAIN, TOO_LONG, Progress, Refusal, RefusalKind
+from updater.reading import read_by_base, with_more_notes
+from updater.report import (
+    NO_CONTEXT_GAIN,
+    NO_NEAR_MISSES,
+    NOTHING_READ,
+    TOO_LONG,
+    Progress,
+    Refusal,
+    RefusalKind,
+)
 from updater.sentences import Sentence, thinned, tokenize
 from updater.sequences import TokenizedSentence
 from updater.settings import UpdateSettings
-from updater.supersession import Claim, still_true_within_batch, superseded_by
+from updater.supersession import still_true_within_batch
 from updater.targets import TeacherTargets, compute_targets, sentence_kl
+from updater.unrelated import unrelated
 from updater.writing import WrittenSentences, write_sentences
 
 NUM_GATE_REPLAY = 64
+NUM_GATE_READING = 20
+MOST_ANCHOR_DRAWS = 3
 
 
 @dataclass(frozen=True)
@@ -35,11 +49,22 @@ class Material:
     about: list[tuple[Sentence, TeacherTargets]]
     anchors: list[TeacherTargets]
     reading_anchors: list[TeacherTargets]
+    contradictions: list[TeacherTargets]
+    """Questions about what is known behind a note that says otherwise."""
+    read: list[TeacherTargets]
+    """Questions with four notes that theta_0 answers, held aside: the gate's view of reading."""
     replay_questions: list[TeacherTargets]
     replay_near_misses: list[TeacherTargets]
     watched_replay: list[TeacherTargets]
     """Held-out sentences of earlier batches: the gate's view of retention."""
     superseded: dict[int, int]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What this update cannot be measured by."""
+        has_near_misses = any(sentence.kind == "near_miss" for sentence, _ in self.about)
+        missing = {NO_NEAR_MISSES: not has_near_misses, NOTHING_READ: not self.read}
+        return tuple(note for note, is_missing in missing.items() if is_missing)
 
     def of(self, *, held_out: bool, kind: str | None = None) -> list[TeacherTargets]:
         """The batch's targets on one side of the held-out split, of one kind or of all."""
@@ -92,6 +117,7 @@ class MaterialMaker:
         self._base, self._log, self._settings = base, log, settings
         self._anchors, self._filter = anchors, experience_filter
         self._pad = base.dialogue.pad_token_id
+        self._changes = Changes(base, log, experience_filter)
 
     def prepare(self, lineage: str, ids: Sequence[int], seed: int, progress: Progress) -> Prepared:
         """Filter a batch, let theta_0 write about it, and put together all that an update of it needs.
@@ -194,55 +220,55 @@ class MaterialMaker:
     ) -> Material:
         """All that the update trains on and is measured with, from theta_0 or from the log."""
         sentences = [sentence for sentence, _ in informative]
-        superseded = self._superseded(lineage, experiences, sentences)
+        superseded = self._changes.superseded(lineage, experiences, sentences)
         still_true = set(still_true_within_batch(self._base, experiences, sentences))
-        anchors = [anchor for anchor in anchors if not self._is_known(lineage, anchor.words)]
+        still_true -= self._changes.untrue_already(lineage, experiences, sentences)
+        subjects = {sentence.subject for sentence in sentences if sentence.kind == "question"}
+        anchors = self._unrelated(lineage, anchors, subjects, seed)
+        readings = [anchor for anchor in anchors if anchor.notes]
         replay = self._log.replay_targets(lineage, limit=self._settings.num_replay, seed=seed)
         replay = [target for target in replay if target.id not in superseded]
         rng = random.Random(seed)
         watched = self._log.held_out_targets(lineage, limit=NUM_GATE_REPLAY, seed=seed)
+        about = [(sentence, target) for sentence, target in informative if sentence in still_true]
         return Material(
-            about=[(sentence, target) for sentence, target in informative if sentence in still_true],
+            about=about,
             anchors=self._anchor_targets([anchor for anchor in anchors if not anchor.notes]),
-            reading_anchors=self._anchor_targets([anchor for anchor in anchors if anchor.notes]),
+            reading_anchors=self._anchor_targets(readings[NUM_GATE_READING:]),
+            contradictions=self._anchor_targets(self._contradictions(about, replay, readings, rng)),
+            read=read_by_base(
+                self._base, self._anchor_targets(with_more_notes(readings[:NUM_GATE_READING], random.Random(seed)))
+            ),
             replay_questions=self._replayed([t for t in replay if t.kind != "near_miss"], rng),
             replay_near_misses=self._replayed([t for t in replay if t.kind == "near_miss"], rng),
             watched_replay=[TeacherTargets.from_bytes(t.payload) for t in watched if t.id not in superseded],
             superseded=superseded,
         )
 
-    def _superseded(
-        self, lineage: str, experiences: Sequence[Experience], sentences: Sequence[Sentence]
-    ) -> dict[int, int]:
-        """Older targets that this batch makes untrue, each with the experience that does it."""
-        superseded: dict[int, int] = {}
-        sources: dict[int, Experience] = {}
-        for newer in experiences:
-            subjects = {s.subject for s in sentences if s.experience_id == newer.id and s.kind == "question"}
-            older = [
-                t
-                for t in self._log.targets_about(lineage, [(subject, None) for subject in sorted(subjects)])
-                if t.id not in superseded
-            ]
-            for target in older:
-                if target.experience_id not in sources:
-                    sources[target.experience_id] = self._source(target.experience_id)
-            claims = [
-                Claim(target.id, sources[target.experience_id], target.prompt, target.completion) for target in older
-            ]
-            superseded |= dict.fromkeys(superseded_by(self._base, newer, claims), newer.id)
-        return superseded
+    def _contradictions(
+        self,
+        about: Sequence[tuple[Sentence, TeacherTargets]],
+        replay: Sequence[StoredTarget],
+        readings: Sequence[Anchor],
+        rng: random.Random,
+    ) -> list[Anchor]:
+        """Prompts in which a note contradicts what the batch or an earlier experience says."""
+        new = [Known(s.notes[-1], s.prompt, s.completion) for s, _ in about if s.kind == "question"]
+        earlier = [t for t in replay if t.kind != "near_miss"]
+        count = self._settings.num_contradictions
+        chosen = rng.sample(earlier, min(count, len(earlier)))
+        old = [Known(self._changes.source(t.experience_id).text, t.prompt, t.completion) for t in chosen]
+        known = rng.sample(new, min(count, len(new))) + old
+        return contradictions(self._base, known, readings, count=count, rng=rng)
 
-    def _source(self, experience_id: int) -> Experience:
-        """An older experience as it was learned: what its sentences say is compared with what it says."""
-        stored = self._log.get(experience_id)
-        found = allowed(stored, self._filter)
-        # One that today's filter refuses was learned before; its sentences can become untrue like any others, and
-        # nothing of what is asked about it here is stored.
-        return stored if isinstance(found, str) else found
-
-    def _is_known(self, lineage: str, words: Sequence[str]) -> bool:
-        return bool(words) and bool(self._log.experiences_mentioning(lineage, words, limit=1))
+    def _unrelated(self, lineage: str, anchors: Sequence[Anchor], subjects: set[str], seed: int) -> list[Anchor]:
+        """Anchors about nothing that the lineage knows; where that leaves few, more are drawn."""
+        kept = unrelated(self._log, lineage, anchors, subjects)
+        for attempt in range(1, MOST_ANCHOR_DRAWS):
+            if 2 * len(kept) >= self._settings.num_anchors:
+                break
+            kept += unrelated(self._log, lineage, self._anchors(self._settings.num_anchors, seed + attempt), subjects)
+        return kept
 
     def _anchor_targets(self, anchors: Sequence[Anchor]) -> list[TeacherTargets]:
         dialogue = self._base.dialogue

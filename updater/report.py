@@ -23,6 +23,11 @@ COLLAPSE = (
     "the teacher has collapsed: notes in its prompt change its answers by only {gain:.3f} nats a token, although "
     "without them it knows {floor:.0%}; no experience is to blame, so they wait"
 )
+NO_NEAR_MISSES = (
+    "no near misses: the model says of no question that it does not know, so false recall was neither trained against "
+    "nor measured"
+)
+NOTHING_READ = "no reading: the base model answers no question from four notes, so reading kept is not measured"
 
 
 def silent(stage: str, done: int, total: int) -> None:
@@ -84,6 +89,8 @@ class Attempt(BaseModel):
     num_steps: int = 0
     ended_by: EndedBy | None = None
     """What ended training; None without any."""
+    notes: tuple[str, ...] = ()
+    """What its version could not be measured by."""
     metrics: dict[str, float] = {}
     seconds: float = 0.0
 
@@ -109,6 +116,8 @@ class UpdateReport(BaseModel):
     admitted: bool
     reason: str | None = None
     """Why nothing, or not everything, was admitted."""
+    notes: tuple[str, ...] = ()
+    """What to know of an admitted version: what it could not be measured by."""
     num_experiences: int
     num_refused: int = 0
     """Experiences that were refused, each with its reason in the log."""

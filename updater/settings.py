@@ -97,6 +97,9 @@ class UpdateSettings(BaseModel):
         default=32, ge=1, description="Teacher tokens kept at each position; the rest is one tail bucket."
     )
     num_anchors: int = Field(default=120, ge=1, description="Fresh unrelated sentences drawn for each update.")
+    num_contradictions: int = Field(
+        default=40, ge=0, description="Most questions about what is known behind a note that says otherwise."
+    )
     num_replay: int = Field(
         default=400, ge=0, description="Stored targets of earlier experiences sampled for each update."
     )

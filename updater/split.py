@@ -26,7 +26,7 @@ def gate_sentences(material: Material) -> GateSentences:
         near_misses=material.of(held_out=True, kind="near_miss"),
         replay=material.watched_replay,
         anchors=material.anchors[: _num_measured(material.anchors, NUM_GATE_ANCHORS)],
-        reading_anchors=material.reading_anchors[: _num_measured(material.reading_anchors, NUM_GATE_ANCHORS // 2)],
+        read=material.read,
     )
 
 
@@ -46,7 +46,7 @@ def training_set(material: Material, thin: Thin, seed: int) -> TrainingSet:
         near_misses=with_thinned("near_miss"),
         held_out=material.of(held_out=True),
         anchors=material.anchors[_num_measured(material.anchors, NUM_GATE_ANCHORS) :],
-        reading_anchors=material.reading_anchors[_num_measured(material.reading_anchors, NUM_GATE_ANCHORS // 2) :],
+        reading_anchors=[*material.reading_anchors, *material.contradictions],
         replay_questions=material.replay_questions,
         replay_near_misses=material.replay_near_misses,
     )
