@@ -12,16 +12,19 @@ from dataclasses import dataclass, field, replace
 from memory_log.log import MemoryLog
 from memory_log.records import Batch, Experience, NewTarget, StoredTarget
 from updater.anchors import Anchor, AnchorSource
+from updater.candidates import Dropped, Writer, counts_by_reason, described
+from updater.diversity import distinct_share
 from updater.filters import ExperienceFilter, allowed
 from updater.generation import MAX_NEW_TOKENS
 from updater.language_model import LanguageModel
-from updater.plan import PlannedExperience, PlannedSentence, PlannedSupersession, UpdatePlan
+from updater.plan import PlannedDrop, PlannedExperience, PlannedSentence, PlannedSupersession, UpdatePlan
 from updater.report import NO_CONTEXT_GAIN, TOO_LONG, Progress
 from updater.sentences import Sentence, thinned, tokenize
 from updater.sequences import TokenizedSentence
 from updater.settings import UpdateSettings
 from updater.supersession import Claim, still_true_within_batch, superseded_by
 from updater.targets import TeacherTargets, compute_targets, sentence_kl
+from updater.writers import left_out, written_by_model
 from updater.writing import WrittenSentences, write_sentences
 
 NUM_GATE_REPLAY = 64
@@ -40,6 +43,15 @@ class Material:
     """Held-out sentences of earlier batches: the gate's view of retention."""
     superseded: dict[int, int]
 
+    @property
+    def distinct_share(self) -> float:
+        """Distinct-2 of the questions and statements about each experience, the mean over experiences."""
+        texts: dict[int, list[str]] = {}
+        for sentence, _ in self.about:
+            if sentence.kind != "near_miss":
+                texts.setdefault(sentence.experience_id, []).append(sentence.own_text)
+        return sum(distinct_share(one) for one in texts.values()) / len(texts) if texts else 1.0
+
     def of(self, *, held_out: bool, kind: str | None = None) -> list[TeacherTargets]:
         """The batch's targets on one side of the held-out split, of one kind or of all."""
         return [
@@ -55,11 +67,17 @@ class Prepared:
     """As they may be learned; those that the filter refuses are missing."""
     material: Material | None = None
     refused: dict[int, str] = field(default_factory=dict)
+    dropped: list[Dropped] = field(default_factory=list)
+    """What was written and not used."""
+    left_out: tuple[str, ...] = ()
+    """What was not written because the model has no instruction for it."""
 
     @property
     def reason(self) -> str:
-        """Every reason once."""
-        return "; ".join(dict.fromkeys(self.refused.values()))
+        """Every reason once; for an experience alone also what became of all that was written about it."""
+        reasons = "; ".join(dict.fromkeys(self.refused.values()))
+        counts = counts_by_reason(one for one in self.dropped if one.kind != "near_miss")
+        return f"{reasons} (dropped: {described(counts)})" if counts and len(self.experiences) == 1 else reasons
 
 
 class MaterialMaker:
@@ -71,6 +89,7 @@ class MaterialMaker:
         settings: how an update is made.
         anchors: source of unrelated sentences.
         experience_filter: what of each experience may be learned; None lets everything through.
+        writer: who writes questions and statements about what the filter lets through.
     """
 
     def __init__(
@@ -80,9 +99,10 @@ class MaterialMaker:
         settings: UpdateSettings,
         anchors: AnchorSource,
         experience_filter: ExperienceFilter | None,
+        writer: Writer = written_by_model,
     ) -> None:
         self._base, self._log, self._settings = base, log, settings
-        self._anchors, self._filter = anchors, experience_filter
+        self._anchors, self._filter, self._writer = anchors, experience_filter, writer
         self._pad = base.dialogue.pad_token_id
 
     def prepare(self, lineage: str, ids: Sequence[int], seed: int, progress: Progress) -> Prepared:
@@ -101,10 +121,13 @@ class MaterialMaker:
         if refused:
             return Prepared(experiences, refused=refused)
         anchors = self._anchors(self._settings.num_anchors, seed)
-        informative, unread = self._understood(lineage, experiences, anchors, seed, progress)
+        informative, dropped, unread = self._understood(lineage, experiences, anchors, seed, progress)
+        unwritten = left_out(self._base, self._settings.writing)
         if unread:
-            return Prepared(experiences, refused=dict.fromkeys(sorted(unread), NO_CONTEXT_GAIN))
-        return Prepared(experiences, self._material(lineage, experiences, informative, anchors, seed))
+            refused = dict.fromkeys(sorted(unread), NO_CONTEXT_GAIN)
+            return Prepared(experiences, refused=refused, dropped=dropped, left_out=unwritten)
+        material = self._material(lineage, experiences, informative, anchors, seed)
+        return Prepared(experiences, material, dropped=dropped, left_out=unwritten)
 
     def _too_long(self, text: str) -> int:
         """The tokens of an experience that is too long to be read beside a later one; 0 where it fits."""
@@ -124,14 +147,16 @@ class MaterialMaker:
 
         strangers = [anchor for anchor in anchors if anchor.words]
         return write_sentences(
-            self._base, experiences, self._settings, seed=seed, strangers=strangers, has_history=has_history
-        )
+            self._base, experiences, self._settings, seed=seed, strangers=strangers, has_history=has_history,
+            writer=self._writer,
+        )  # fmt: skip
 
     def _understood(
         self, lineage: str, experiences: Sequence[Experience], anchors: Sequence[Anchor], seed: int, progress: Progress
-    ) -> tuple[list[tuple[Sentence, TeacherTargets]], set[int]]:
-        """Sentences worth learning, and the experiences about which too few were found, even when asked for twice."""
-        informative: list[tuple[Sentence, TeacherTargets]] = []
+    ) -> tuple[list[tuple[Sentence, TeacherTargets]], list[Dropped], set[int]]:
+        """Sentences worth learning, what was dropped, and the experiences about which too few were found, even when
+        asked for twice."""
+        informative, dropped = list[tuple[Sentence, TeacherTargets]](), list[Dropped]()
         unread = {experience.id for experience in experiences}
         for attempt in range(2):
             waiting = [experience for experience in experiences if experience.id in unread]
@@ -140,25 +165,31 @@ class MaterialMaker:
                 written = self._write(lineage, waiting, anchors, seed + attempt)
                 progress("teacher targets", attempt, 2)
                 informative = [(s, target) for s, target in informative if s.experience_id not in unread]
-                informative += self._informative(written.sentences)
+                worth, uninformative = self._informative(written.sentences)
+                informative += worth
+                dropped = [one for one in dropped if one.experience_id not in unread] + written.dropped + uninformative
                 counts = Counter(s.experience_id for s, _ in informative if s.kind == "question")
                 unread = {number for number in unread if counts[number] < self._settings.min_questions}
-        return informative, unread
+        return informative, dropped, unread
 
-    def _informative(self, sentences: Sequence[Sentence]) -> list[tuple[Sentence, TeacherTargets]]:
-        """Sentences with their teacher targets, without questions that theta_0 answers as well without context."""
+    def _informative(
+        self, sentences: Sequence[Sentence]
+    ) -> tuple[list[tuple[Sentence, TeacherTargets]], list[Dropped]]:
+        """Sentences with their teacher targets, without those that theta_0 says as well without context; and these."""
         if not sentences:
-            return []
+            return [], []
         without, contexts = tokenize(self._base, sentences)
         targets = compute_targets(
             self._base.model, without, contexts, k=self._settings.kept_tokens, pad_token_id=self._pad
         )
         gains = sentence_kl(self._base.model, targets, self._pad)
-        return [
-            (sentence._replace(gain_nats=gain), target)
-            for sentence, target, gain in zip(sentences, targets, gains, strict=True)
-            if sentence.kind == "near_miss" or gain >= self._settings.min_gain_nats
-        ]
+        worth, dropped = list[tuple[Sentence, TeacherTargets]](), list[Dropped]()
+        for sentence, target, gain in zip(sentences, targets, gains, strict=True):
+            if sentence.kind == "near_miss" or gain >= self._settings.min_gain_nats:
+                worth.append((sentence._replace(gain_nats=gain), target))
+            else:
+                dropped.append(Dropped(sentence.experience_id, sentence.kind, "no gain", sentence.own_text))
+        return worth, dropped
 
     def _material(
         self,
@@ -296,10 +327,13 @@ def as_plan(log: MemoryLog, batch: Batch, parts: Sequence[Prepared]) -> UpdatePl
                 completion=sentence.completion,
                 held_out=sentence.held_out,
                 gain_nats=sentence.gain_nats,
+                diversity=sentence.diversity,
             )
             for _, material in learning
             for sentence, _ in material.about
         ),
+        dropped=tuple(PlannedDrop(**one._asdict()) for part in parts for one in part.dropped),
+        left_out=tuple(dict.fromkeys(name for part in parts for name in part.left_out)),
         superseded=tuple(
             PlannedSupersession(
                 target_id=target.id,

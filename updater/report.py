@@ -15,6 +15,9 @@ NO_CONTEXT_GAIN = (
     "no context gain: with the experience in its prompt the model answers too few questions that it could not without"
 )
 
+DROPPED = "num_dropped_"
+"""How the names of a version's figures begin that count what was written and not used, each by its reason."""
+
 
 def silent(stage: str, done: int, total: int) -> None:
     """Progress for nobody."""
@@ -41,6 +44,10 @@ class UpdateReport(BaseModel):
     """Experiences that were refused, each with its reason in the log."""
     num_sentences: int = 0
     num_near_misses: int = 0
+    dropped: dict[str, int] = {}
+    """How many of the written sentences were not used, by reason; see `updater.candidates.DropReason`."""
+    distinct_share: float = 1.0
+    """Distinct-2 of what was written about an experience: the share of word pairs that are different ones."""
     num_steps: int = 0
     efficacy: float = 0.0
     """Share of held-out target sentences that the folded weights answer as the teacher would."""

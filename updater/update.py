@@ -21,6 +21,7 @@ from memory_log.blobs import BlobStore
 from memory_log.log import MemoryLog
 from memory_log.records import Batch, ClaimOrder, DeltaRef, UpdaterLease, Version
 from updater.anchors import AnchorSource
+from updater.candidates import Writer, counts_by_reason
 from updater.delta import LowRank, delta_bytes, is_finite
 from updater.filters import ExperienceFilter
 from updater.fold import VersionWeights, add_delta, load_weights
@@ -29,10 +30,11 @@ from updater.language_model import LanguageModel, weights_hash
 from updater.material import Material, MaterialMaker, Prepared, as_plan, as_records
 from updater.memory import naming_out_of_memory
 from updater.plan import UpdatePlan
-from updater.report import NOT_FINITE, Progress, UpdateReport, silent
+from updater.report import DROPPED, NOT_FINITE, Progress, UpdateReport, silent
 from updater.settings import GateSettings, UpdateSettings
 from updater.targets import TeacherTargets
 from updater.training import TrainingResult, TrainingSet, train
+from updater.writers import written_by_model
 
 SEED_STRIDE = 1_000_003
 NUM_GATE_ANCHORS = 40
@@ -50,6 +52,7 @@ class Updater:
         settings: how an update is made.
         gate: what a version must show.
         experience_filter: what of each experience may be learned; None lets everything through.
+        writer: who writes questions and statements about experiences; by default theta_0 itself.
     """
 
     def __init__(
@@ -63,12 +66,13 @@ class Updater:
         settings: UpdateSettings | None = None,
         gate: GateSettings | None = None,
         experience_filter: ExperienceFilter | None = None,
+        writer: Writer = written_by_model,
     ) -> None:
         self.base, self.log, self.blobs, self.owner = base, log, blobs, owner
         self.settings = settings or UpdateSettings()
         self.gate = gate or GateSettings()
         self.versions = VersionWeights(base, log, blobs)
-        self._maker = MaterialMaker(base, log, self.settings, anchors, experience_filter)
+        self._maker = MaterialMaker(base, log, self.settings, anchors, experience_filter, writer)
         self._theta_n: PreTrainedModel = copy.deepcopy(base.model)
         self._pad = base.dialogue.pad_token_id
 
@@ -155,6 +159,7 @@ class Updater:
         material = prepared.material
         if material is None:
             why = {"reason": prepared.reason, "seconds": time.monotonic() - started}
+            why["dropped"] = counts_by_reason(prepared.dropped)
             return report.model_copy(update=why), set(prepared.refused)
         self.log.store_targets(lease, batch.id, as_records(prepared.experiences, material))
         self._renew(lease)
@@ -173,7 +178,7 @@ class Updater:
         candidate = self._candidate(lease, batch, parent, trained.factors, folded)
         metrics = self._measure(material) | {f"{name}_before": before[name] for name in ("retention", "reading_kept")}
         metrics["seconds_to_gate"] = time.monotonic() - started
-        report = _measured_report(report, material, before, metrics, trained)
+        report = _measured_report(report, prepared, before, metrics, trained)
         reason = verdict(metrics, self.gate)
         if reason is None:
             self.log.admit(lease, candidate.number, metrics=report.metrics, superseded=material.superseded)
@@ -192,7 +197,7 @@ class Updater:
         for sentence, target in material.about:
             if not sentence.held_out:
                 thin = self._maker.thinned_target(target, sentence.prompt, sentence.subject, rng)
-                about[sentence.kind] += [target, thin]
+                about["near_miss" if sentence.kind == "near_miss" else "question"] += [target, thin]
         sentences = TrainingSet(
             questions=about["question"],
             near_misses=about["near_miss"],
@@ -253,13 +258,17 @@ def _parts(ids: tuple[int, ...], suspects: set[int]) -> list[tuple[int, ...]]:
 
 
 def _measured_report(
-    report: UpdateReport, material: Material, before: dict[str, float], after: dict[str, float], trained: TrainingResult
+    report: UpdateReport, prepared: Prepared, before: dict[str, float], after: dict[str, float], trained: TrainingResult
 ) -> UpdateReport:
+    material, dropped = prepared.material, counts_by_reason(prepared.dropped)
+    assert material is not None
     kinds = [sentence.kind for sentence, _ in material.about]
     return report.model_copy(
         update={
-            "num_sentences": kinds.count("question"),
+            "num_sentences": len(kinds) - kinds.count("near_miss"),
             "num_near_misses": kinds.count("near_miss"),
+            "dropped": dropped,
+            "distinct_share": material.distinct_share,
             "num_steps": trained.num_steps,
             "efficacy": after["efficacy"],
             "kl_before_nats": before["kl_nats"],
@@ -269,6 +278,8 @@ def _measured_report(
                 "kl_before_nats": before["kl_nats"],
                 "num_steps": float(trained.num_steps),
                 "num_superseded": float(len(material.superseded)),
+                "distinct_share": material.distinct_share,
+                **{f"{DROPPED}{reason.replace(' ', '_')}": float(number) for reason, number in dropped.items()},
             },
         }
     )
