@@ -23,6 +23,7 @@ from agent.cli_parser_copies import add_copies
 from agent.cli_parser_doctor import add_doctor
 from agent.cli_parser_log import add_log
 from agent.cli_parser_models import add_models
+from agent.cli_parser_settings import add_settings, add_settings_options
 from agent.cli_parser_why import add_why
 from memory_log.records import ClaimOrder
 
@@ -79,6 +80,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_copies(subparsers)
     add_doctor(subparsers)
     add_models(subparsers)
+    add_settings(subparsers)
     _add_demo(subparsers)
     return parser
 
@@ -130,6 +132,7 @@ def _add_learning(subparsers: "argparse._SubParsersAction[argparse.ArgumentParse
         "--dry-run", action="store_true", dest="is_dry_run",
         help="show what this update would learn, refuse and replace, up to training; store nothing (default: update)",
     )  # fmt: skip
+    add_settings_options(update)
     add_plain(update)
     rollback = add_command(
         subparsers, "rollback", commands.rollback, "let an earlier version serve again",

@@ -6,7 +6,7 @@ Knows: texts. Refuses to know: models, what the sentences are used for.
 from collections.abc import Sequence
 from typing import Final
 
-from updater.sentences import words_of
+from memory_log.words import words_of
 
 N: Final = 2
 """Words in a row that are compared."""
