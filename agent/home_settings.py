@@ -144,7 +144,7 @@ def _checked(fields: dict[str, Any], source: Path) -> HomeSettings:
         raise BadInput(
             f"these settings do not fit: {problems}; correct them in {where} or on the command line, `selfparam "
             "settings` lists what there is"
-        ) from exc
+        ) from None
 
 
 def _readable(error: Any) -> str:  # noqa: ANN401 - pydantic's own dictionary
@@ -152,7 +152,9 @@ def _readable(error: Any) -> str:  # noqa: ANN401 - pydantic's own dictionary
     if error["type"] == "extra_forbidden":
         return f"there is no setting {name!r}"
     message = str(error["msg"]).removeprefix("Value error, ")
-    got = "" if isinstance(error["input"], Mapping | BaseModel) else f", got {error['input']!r}"
+    # What is wrong with an endpoint may hold a key or a password.
+    is_private = name.startswith("endpoint") or isinstance(error["input"], Mapping | BaseModel)
+    got = "" if is_private else f", got {error['input']!r}"
     return f"{name + ': ' if name else ''}{message[0].lower()}{message[1:]}{got}"
 
 
