@@ -141,7 +141,7 @@ class ChatEndpoint:
                     failure = f"HTTP {exc.code}{_said(exc)}"
                     if exc.code not in _RETRYABLE:
                         raise self._refused(exc.code, failure) from exc
-                    pause = _retry_after(exc.headers)
+                    pause = _retry_after(exc.headers.get("Retry-After", ""))
             except (urllib.error.URLError, HTTPException, OSError) as exc:
                 failure, pause = str(getattr(exc, "reason", exc)) or type(exc).__name__, None
             if attempt < self._settings.max_retries:
@@ -161,15 +161,15 @@ class ChatEndpoint:
     def _read(self, answer: bytes) -> Reply:
         try:
             choice = json.loads(answer)["choices"][0]
-            text = choice["message"]["content"]
-            if not isinstance(text, str | None) or len(answer) > MAX_ANSWER_BYTES:
+            text = choice["message"]["content"] or ""
+            if not isinstance(text, str) or len(answer) > MAX_ANSWER_BYTES:
                 raise TypeError("content is no text")
         except (ValueError, LookupError, TypeError) as exc:
             raise EndpointRefused(
                 f"{self._settings.url} answers with something else than a chat completion; see whether the url ends "
                 "where /chat/completions begins, often with /v1"
             ) from exc
-        if not (text or "").strip():
+        if not text.strip():
             raise EndpointRefused(
                 f"the model {self._settings.model!r} of {self._settings.url} answers without text; give it more room "
                 "in the endpoint's options (max_tokens), or choose another model"
@@ -222,9 +222,8 @@ def _said(error: urllib.error.HTTPError) -> str:
     return f": {' '.join(message.split())[:200]}" if isinstance(message, str) else ""
 
 
-def _retry_after(headers: Mapping[str, str]) -> float | None:
+def _retry_after(said: str) -> float | None:
     """The seconds that an endpoint asks to wait; None where it does not say, or gives a date."""
-    said = headers.get("Retry-After", "")
     return float(said) if said.isascii() and said.isdigit() else None
 
 

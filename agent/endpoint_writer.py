@@ -61,13 +61,14 @@ class EndpointWriter:
                 "or take key_variable out of the endpoint's settings if it needs none"
             )
         endpoint = ChatEndpoint(self.settings, self.key)
-        orders: list[tuple[Experience, TargetKind, str]] = [
+        instructions: list[tuple[TargetKind, str, int]] = [
+            ("question", QUESTIONS, wanted.questions),
+            ("question", IMPLICATIONS, wanted.implications),
+            ("restatement", RESTATEMENTS, wanted.restatements),
+        ]
+        orders = [
             (experience, kind, instruction.format(count=count))
-            for kind, instruction, count in (
-                ("question", QUESTIONS, wanted.questions),
-                ("question", IMPLICATIONS, wanted.implications),
-                ("restatement", RESTATEMENTS, wanted.restatements),
-            )
+            for kind, instruction, count in instructions
             if count
             for experience in experiences
         ]

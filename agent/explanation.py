@@ -13,7 +13,7 @@ from memory_log.records import Experience, ExperienceState, Membership, Probe, P
 from updater.candidates import DropReason
 from updater.diversity import diversities
 from updater.filters import REFUSED_BY_FILTER, ExperienceFilter, allowed
-from updater.report import DROPPED, NO_CONTEXT_GAIN, NOT_FINITE
+from updater.report import DROPPED, NO_CONTEXT_GAIN, NOT_FINITE, NOTHING_WRITTEN
 
 SentenceState = Literal["live", "superseded", "not admitted", "rolled back"]
 
@@ -163,6 +163,11 @@ def advice(experience: Experience) -> str | None:
     if reason.startswith(REFUSED_BY_FILTER):
         return (
             "see `selfparam filter show`; if it should be learned, change the filter, then: "
+            f"selfparam log requeue {experience.id}"
+        )
+    if reason.startswith(NOTHING_WRITTEN):
+        return (
+            "let the model write too, or tell it again with facts; if the writers have changed: "
             f"selfparam log requeue {experience.id}"
         )
     if reason.startswith(NO_CONTEXT_GAIN):

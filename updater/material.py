@@ -18,7 +18,7 @@ from updater.filters import ExperienceFilter, allowed
 from updater.generation import MAX_NEW_TOKENS
 from updater.language_model import LanguageModel
 from updater.plan import PlannedDrop, PlannedExperience, PlannedSentence, PlannedSupersession, UpdatePlan
-from updater.report import NO_CONTEXT_GAIN, TOO_LONG, Progress
+from updater.report import NO_CONTEXT_GAIN, NOTHING_WRITTEN, TOO_LONG, Progress
 from updater.sentences import Sentence, thinned, tokenize
 from updater.sequences import TokenizedSentence
 from updater.settings import UpdateSettings
@@ -121,13 +121,10 @@ class MaterialMaker:
         if refused:
             return Prepared(experiences, refused=refused)
         anchors = self._anchors(self._settings.num_anchors, seed)
-        informative, dropped, unread = self._understood(lineage, experiences, anchors, seed, progress)
+        informative, dropped, refused = self._understood(lineage, experiences, anchors, seed, progress)
         unwritten = left_out(self._base, self._settings.writing)
-        if unread:
-            refused = dict.fromkeys(sorted(unread), NO_CONTEXT_GAIN)
-            return Prepared(experiences, refused=refused, dropped=dropped, left_out=unwritten)
-        material = self._material(lineage, experiences, informative, anchors, seed)
-        return Prepared(experiences, material, dropped=dropped, left_out=unwritten)
+        material = None if refused else self._material(lineage, experiences, informative, anchors, seed)
+        return Prepared(experiences, material, refused, dropped, unwritten)
 
     def _too_long(self, text: str) -> int:
         """The tokens of an experience that is too long to be read beside a later one; 0 where it fits."""
@@ -153,10 +150,10 @@ class MaterialMaker:
 
     def _understood(
         self, lineage: str, experiences: Sequence[Experience], anchors: Sequence[Anchor], seed: int, progress: Progress
-    ) -> tuple[list[tuple[Sentence, TeacherTargets]], list[Dropped], set[int]]:
+    ) -> tuple[list[tuple[Sentence, TeacherTargets]], list[Dropped], dict[int, str]]:
         """Sentences worth learning, what was dropped, and the experiences about which too few were found, even when
-        asked for twice."""
-        informative, dropped = list[tuple[Sentence, TeacherTargets]](), list[Dropped]()
+        asked for twice, with the reason."""
+        informative, dropped, unasked = list[tuple[Sentence, TeacherTargets]](), list[Dropped](), set[int]()
         unread = {experience.id for experience in experiences}
         for attempt in range(2):
             waiting = [experience for experience in experiences if experience.id in unread]
@@ -165,12 +162,14 @@ class MaterialMaker:
                 written = self._write(lineage, waiting, anchors, seed + attempt)
                 progress("teacher targets", attempt, 2)
                 informative = [(s, target) for s, target in informative if s.experience_id not in unread]
+                unasked = written.unasked
                 worth, uninformative = self._informative(written.sentences)
                 informative += worth
                 dropped = [one for one in dropped if one.experience_id not in unread] + written.dropped + uninformative
                 counts = Counter(s.experience_id for s, _ in informative if s.kind == "question")
                 unread = {number for number in unread if counts[number] < self._settings.min_questions}
-        return informative, dropped, unread
+        refused = {one: NOTHING_WRITTEN if one in unasked else NO_CONTEXT_GAIN for one in sorted(unread)}
+        return informative, dropped, refused
 
     def _informative(
         self, sentences: Sequence[Sentence]

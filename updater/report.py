@@ -14,6 +14,10 @@ TOO_LONG = (
 NO_CONTEXT_GAIN = (
     "no context gain: with the experience in its prompt the model answers too few questions that it could not without"
 )
+NOTHING_WRITTEN = (
+    "nothing written: the writers gave no question about it; templates need facts, such as --fact gives, and the model "
+    "can write beside them (--writer model --writer templates)"
+)
 
 DROPPED = "num_dropped_"
 """How the names of a version's figures begin that count what was written and not used, each by its reason."""

@@ -35,6 +35,8 @@ class WrittenSentences:
     dropped: list[Dropped] = field(default_factory=list)
     num_sampled: int = 0
     """Candidates that the writers gave."""
+    unasked: set[int] = field(default_factory=set)
+    """Experiences about which no question was given."""
     num_candidates: int = 0
     """Near-miss candidates before duplicates, known ones and ones with a history went."""
 
@@ -89,6 +91,7 @@ def write_sentences(
     statements, repeated_statements = distinct(one for one in given if one.kind == "restatement")
     written.dropped += [*repeated, *repeated_statements]
 
+    written.unasked = {one.id for one in experiences} - {one.experience.id for one in questions}
     asked, strange = _answered(base, questions, written)
     written.sentences = asked + _stated(base, statements, asked, settings.writing, seed, written)
     misses = [(one.experience, one.text) for one in given if one.kind == "near_miss"] + strange
