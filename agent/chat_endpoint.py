@@ -48,7 +48,7 @@ class EndpointSettings(Record):
     timeout_seconds: float = Field(default=60.0, gt=0, description="How long an answer may keep silent.")
     max_retries: int = Field(default=4, ge=0, description="How often a request is repeated that may succeed later.")
     max_seconds: float = Field(
-        default=90.0, gt=0, description="Longest time for all requests of one update; less than the updater's lease."
+        default=45.0, gt=0, description="Longest time for one writing; twice that is less than the updater's lease."
     )
     requests_per_minute: float = Field(default=60.0, gt=0, description="Most requests sent in a minute.")
     max_parallel: int = Field(default=4, ge=1, le=64, description="Most requests under way at once.")
@@ -100,7 +100,7 @@ class ChatEndpoint:
     Args:
         settings: where it is, and how patiently it is asked.
         key: sent as a bearer token; None sends none.
-        sleep, monotonic: time, which tests pass in.
+        sleep, monotonic: time; None sleeps until `stop` at the latest.
 
     Example:
         ChatEndpoint(settings, key=None).complete("Answer in one word.", "What is red?")
@@ -111,10 +111,12 @@ class ChatEndpoint:
         settings: EndpointSettings,
         key: str | None,
         *,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], object] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._settings, self._key, self._sleep, self._monotonic = settings, key, sleep, monotonic
+        self._settings, self._key, self._monotonic = settings, key, monotonic
+        self._stopped = threading.Event()
+        self._sleep = sleep or self._stopped.wait
         self._deadline = monotonic() + settings.max_seconds
         self._next_start = monotonic()
         self._pacing = threading.Lock()
@@ -147,6 +149,10 @@ class ChatEndpoint:
             if attempt < self._settings.max_retries:
                 self._pause(FIRST_PAUSE_SECONDS * 2**attempt if pause is None else pause, failure)
         raise self._unavailable(failure)
+
+    def stop(self) -> None:
+        """Let no request begin any more; those that wait for their turn end as unavailable. Safe from any thread."""
+        self._stopped.set()
 
     def _send(self, content: bytes) -> bytes:
         headers = {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": "selfparam"}
@@ -188,6 +194,8 @@ class ChatEndpoint:
             raise self._unavailable(why)
         if seconds > 0:
             self._sleep(seconds)
+        if self._stopped.is_set():
+            raise self._unavailable("it was given up")
 
     def _unavailable(self, failure: str) -> EndpointUnavailable:
         return EndpointUnavailable(

@@ -72,13 +72,14 @@ class EndpointWriter:
             if count
             for experience in experiences
         ]
-        with ThreadPoolExecutor(self.settings.max_parallel) as pool:
+        pool = ThreadPoolExecutor(self.settings.max_parallel)
+        try:
             replies = [pool.submit(endpoint.complete, order, experience.text) for experience, _, order in orders]
-            try:
-                lines = [lines_of(reply.result()) for reply in replies]
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)  # the others would only fail one by one
-                raise
+            lines = [lines_of(reply.result()) for reply in replies]
+        finally:
+            # After an error or Ctrl-C the others would only fail one by one, while the lineage's lease is held.
+            endpoint.stop()
+            pool.shutdown(wait=False, cancel_futures=True)
         return [
             Candidate(experience, kind, line)
             for (experience, kind, _), found in zip(orders, lines, strict=True)

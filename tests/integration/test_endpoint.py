@@ -123,6 +123,15 @@ def test_a_proxy_of_the_environment_is_not_told_what_stays_on_this_computer(monk
     assert proxy.received == []
 
 
+def test_an_endpoint_that_was_given_up_sends_nothing_more() -> None:
+    with serving(in_turn([completion("here")])) as server:
+        endpoint = ChatEndpoint(settings_of(server.url), None)
+        endpoint.stop()
+        with pytest.raises(EndpointUnavailable, match="given up"):
+            endpoint.complete("Be short.", "What is red?")
+    assert server.received == []
+
+
 def test_requests_keep_to_their_rate() -> None:
     time = Time()
     with serving(in_turn([completion("here")])) as server:
