@@ -12,18 +12,21 @@ from dataclasses import dataclass, field, replace
 from memory_log.log import MemoryLog
 from memory_log.records import Batch, Experience, NewTarget, StoredTarget
 from updater.anchors import Anchor, AnchorSource
+from updater.candidates import Dropped, Writer, counts_by_reason, described
 from updater.changes import Changes
 from updater.collapse import collapse
 from updater.contradictions import Known, contradictions
+from updater.diversity import distinct_share
 from updater.filters import ExperienceFilter, allowed
 from updater.generation import MAX_NEW_TOKENS
 from updater.language_model import LanguageModel
-from updater.plan import PlannedExperience, PlannedSentence, PlannedSupersession, UpdatePlan
+from updater.plan import PlannedDrop, PlannedExperience, PlannedSentence, PlannedSupersession, UpdatePlan
 from updater.reading import read_by_base, with_more_notes
 from updater.report import (
     NO_CONTEXT_GAIN,
     NO_NEAR_MISSES,
     NOTHING_READ,
+    NOTHING_WRITTEN,
     TOO_LONG,
     Progress,
     Refusal,
@@ -35,6 +38,7 @@ from updater.settings import UpdateSettings
 from updater.supersession import still_true_within_batch
 from updater.targets import TeacherTargets, compute_targets, sentence_kl
 from updater.unrelated import unrelated
+from updater.writers import left_out, written_by_model
 from updater.writing import WrittenSentences, write_sentences
 
 NUM_GATE_REPLAY = 64
@@ -66,6 +70,15 @@ class Material:
         missing = {NO_NEAR_MISSES: not has_near_misses, NOTHING_READ: not self.read}
         return tuple(note for note, is_missing in missing.items() if is_missing)
 
+    @property
+    def distinct_share(self) -> float:
+        """Distinct-2 of the questions and statements about each experience, the mean over experiences."""
+        texts: dict[int, list[str]] = {}
+        for sentence, _ in self.about:
+            if sentence.kind != "near_miss":
+                texts.setdefault(sentence.experience_id, []).append(sentence.own_text)
+        return sum(distinct_share(one) for one in texts.values()) / len(texts) if texts else 1.0
+
     def of(self, *, held_out: bool, kind: str | None = None) -> list[TeacherTargets]:
         """The batch's targets on one side of the held-out split, of one kind or of all."""
         return [
@@ -92,7 +105,15 @@ class Prepared:
     def refusals(self) -> tuple[Refusal, ...]:
         """Why nothing is trained; empty where there is material."""
         kind = RefusalKind.COLLAPSE if self.has_collapsed else RefusalKind.MATERIAL
-        return tuple(Refusal(kind, words) for words in dict.fromkeys(self.refused.values()))
+        counts = counts_by_reason(one for one in self.dropped if one.kind != "near_miss")
+        # Of an experience alone also what became of all that was written about it.
+        why = f" (dropped: {described(counts)})" if counts and len(self.experiences) == 1 else ""
+        return tuple(Refusal(kind, words + why) for words in dict.fromkeys(self.refused.values()))
+
+    dropped: list[Dropped] = field(default_factory=list)
+    """What was written and not used."""
+    left_out: tuple[str, ...] = ()
+    """What was not written because the model has no instruction for it."""
 
 
 class MaterialMaker:
@@ -104,6 +125,7 @@ class MaterialMaker:
         settings: how an update is made.
         anchors: source of unrelated sentences.
         experience_filter: what of each experience may be learned; None lets everything through.
+        writer: who writes questions and statements about what the filter lets through.
     """
 
     def __init__(
@@ -113,9 +135,10 @@ class MaterialMaker:
         settings: UpdateSettings,
         anchors: AnchorSource,
         experience_filter: ExperienceFilter | None,
+        writer: Writer = written_by_model,
     ) -> None:
         self._base, self._log, self._settings = base, log, settings
-        self._anchors, self._filter = anchors, experience_filter
+        self._anchors, self._filter, self._writer = anchors, experience_filter, writer
         self._pad = base.dialogue.pad_token_id
         self._changes = Changes(base, log, experience_filter)
 
@@ -132,13 +155,17 @@ class MaterialMaker:
         if refused:
             return Prepared(experiences, refused=refused)
         anchors = self._anchors(self._settings.num_anchors, seed)
-        informative, unread = self._understood(lineage, experiences, anchors, seed, progress)
-        if unread:
-            # One experience that is understood is proof enough that the teacher reads.
-            collapsed = self._collapse(anchors) if len(unread) == len(experiences) else None
-            refused = dict.fromkeys(sorted(unread), collapsed or NO_CONTEXT_GAIN)
-            return Prepared(experiences, refused=refused, has_collapsed=collapsed is not None)
-        return Prepared(experiences, self._material(lineage, experiences, informative, anchors, seed))
+        informative, dropped, refused = self._understood(lineage, experiences, anchors, seed, progress)
+        unwritten = left_out(self._base, self._settings.writing)
+        # One experience that is understood is proof enough that the teacher reads.
+        reads_none = len(refused) == len(experiences) and NOTHING_WRITTEN not in refused.values()
+        collapsed = self._collapse(anchors) if refused and reads_none else None
+        if collapsed is not None:
+            refused = dict.fromkeys(refused, collapsed)
+        material = None if refused else self._material(lineage, experiences, informative, anchors, seed)
+        return Prepared(
+            experiences, material, refused, has_collapsed=collapsed is not None, dropped=dropped, left_out=unwritten
+        )
 
     def readable(self, experience: Experience) -> Experience | str:
         """What of an experience may be learned, or why nothing: refused by the filter, or too long.
@@ -174,14 +201,16 @@ class MaterialMaker:
 
         strangers = [anchor for anchor in anchors if anchor.words]
         return write_sentences(
-            self._base, experiences, self._settings, seed=seed, strangers=strangers, has_history=has_history
-        )
+            self._base, experiences, self._settings, seed=seed, strangers=strangers, has_history=has_history,
+            writer=self._writer,
+        )  # fmt: skip
 
     def _understood(
         self, lineage: str, experiences: Sequence[Experience], anchors: Sequence[Anchor], seed: int, progress: Progress
-    ) -> tuple[list[tuple[Sentence, TeacherTargets]], set[int]]:
-        """Sentences worth learning, and the experiences about which too few were found, even when asked for twice."""
-        informative: list[tuple[Sentence, TeacherTargets]] = []
+    ) -> tuple[list[tuple[Sentence, TeacherTargets]], list[Dropped], dict[int, str]]:
+        """Sentences worth learning, what was dropped, and the experiences about which too few were found, even when
+        asked for twice, with the reason."""
+        informative, dropped, unasked = list[tuple[Sentence, TeacherTargets]](), list[Dropped](), set[int]()
         unread = {experience.id for experience in experiences}
         for attempt in range(2):
             waiting = [experience for experience in experiences if experience.id in unread]
@@ -190,25 +219,33 @@ class MaterialMaker:
                 written = self._write(lineage, waiting, anchors, seed + attempt)
                 progress("teacher targets", attempt, 2)
                 informative = [(s, target) for s, target in informative if s.experience_id not in unread]
-                informative += self._informative(written.sentences)
+                unasked = written.unasked
+                worth, uninformative = self._informative(written.sentences)
+                informative += worth
+                dropped = [one for one in dropped if one.experience_id not in unread] + written.dropped + uninformative
                 counts = Counter(s.experience_id for s, _ in informative if s.kind == "question")
                 unread = {number for number in unread if counts[number] < self._settings.min_questions}
-        return informative, unread
+        refused = {one: NOTHING_WRITTEN if one in unasked else NO_CONTEXT_GAIN for one in sorted(unread)}
+        return informative, dropped, refused
 
-    def _informative(self, sentences: Sequence[Sentence]) -> list[tuple[Sentence, TeacherTargets]]:
-        """Sentences with their teacher targets, without questions that theta_0 answers as well without context."""
+    def _informative(
+        self, sentences: Sequence[Sentence]
+    ) -> tuple[list[tuple[Sentence, TeacherTargets]], list[Dropped]]:
+        """Sentences with their teacher targets, without those that theta_0 says as well without context; and these."""
         if not sentences:
-            return []
+            return [], []
         without, contexts = tokenize(self._base, sentences)
         targets = compute_targets(
             self._base.model, without, contexts, k=self._settings.kept_tokens, pad_token_id=self._pad
         )
         gains = sentence_kl(self._base.model, targets, self._pad)
-        return [
-            (sentence._replace(gain_nats=gain), target)
-            for sentence, target, gain in zip(sentences, targets, gains, strict=True)
-            if sentence.kind == "near_miss" or gain >= self._settings.min_gain_nats
-        ]
+        worth, dropped = list[tuple[Sentence, TeacherTargets]](), list[Dropped]()
+        for sentence, target, gain in zip(sentences, targets, gains, strict=True):
+            if sentence.kind == "near_miss" or gain >= self._settings.min_gain_nats:
+                worth.append((sentence._replace(gain_nats=gain), target))
+            else:
+                dropped.append(Dropped(sentence.experience_id, sentence.kind, "no gain", sentence.own_text))
+        return worth, dropped
 
     def _material(
         self,
@@ -346,10 +383,13 @@ def as_plan(log: MemoryLog, batch: Batch, parts: Sequence[Prepared]) -> UpdatePl
                 completion=sentence.completion,
                 held_out=sentence.held_out,
                 gain_nats=sentence.gain_nats,
+                diversity=sentence.diversity,
             )
             for _, material in learning
             for sentence, _ in material.about
         ),
+        dropped=tuple(PlannedDrop(**one._asdict()) for part in parts for one in part.dropped),
+        left_out=tuple(dict.fromkeys(name for part in parts for name in part.left_out)),
         superseded=tuple(
             PlannedSupersession(
                 target_id=target.id,

@@ -28,6 +28,13 @@ NO_NEAR_MISSES = (
     "nor measured"
 )
 NOTHING_READ = "no reading: the base model answers no question from four notes, so reading kept is not measured"
+NOTHING_WRITTEN = (
+    "nothing written: the writers gave no question about it; templates need facts, such as --fact gives, and the model "
+    "can write beside them (--writer model --writer templates)"
+)
+
+DROPPED = "num_dropped_"
+"""How the names of a version's figures begin that count what was written and not used, each by its reason."""
 
 
 def silent(stage: str, done: int, total: int) -> None:
@@ -91,6 +98,10 @@ class Attempt(BaseModel):
     """What ended training; None without any."""
     notes: tuple[str, ...] = ()
     """What its version could not be measured by."""
+    dropped: dict[str, int] = {}
+    """How many of the written sentences were not used, by reason; see `updater.candidates.DropReason`."""
+    distinct_share: float = 1.0
+    """Distinct-2 of what was written about an experience: the share of word pairs that are different ones."""
     metrics: dict[str, float] = {}
     seconds: float = 0.0
 
@@ -123,6 +134,10 @@ class UpdateReport(BaseModel):
     """Experiences that were refused, each with its reason in the log."""
     num_sentences: int = 0
     num_near_misses: int = 0
+    dropped: dict[str, int] = {}
+    """How many of the written sentences were not used, by reason; see `updater.candidates.DropReason`."""
+    distinct_share: float = 1.0
+    """Distinct-2 of what was written about an experience: the share of word pairs that are different ones."""
     num_steps: int = 0
     ended_by: EndedBy | None = None
     efficacy: float = 0.0

@@ -59,6 +59,34 @@ class RetrySettings(BaseModel):
     )
 
 
+class WritingSettings(BaseModel):
+    """What is written about an experience beside questions and near misses, and what a statement must stand.
+
+    A model whose style has no instruction for something is not asked for it.
+
+    Example: WritingSettings(restatements_per_experience=0)
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    implications_per_experience: int = Field(
+        default=4, ge=0, description="Questions about each experience whose answer follows without standing in it."
+    )
+    restatements_per_experience: int = Field(
+        default=4, ge=0, description="Statements that say each experience in other words."
+    )
+    min_support_nats: float = Field(
+        default=0.1,
+        description="Least rise (nats a token) of a statement's log-probability when the teacher reads the experience.",
+    )
+    questions_per_statement: int = Field(
+        default=3, ge=0, description="Questions asked about each statement, whose answers the experience must confirm."
+    )
+    min_agreement: float = Field(
+        default=0.5, ge=0, le=1, description="Least word overlap (F1) of two answers that count as the same."
+    )
+
+
 class UpdateSettings(BaseModel):
     """Settings of one update. The defaults suit the embedded model on two cores.
 
@@ -92,6 +120,9 @@ class UpdateSettings(BaseModel):
         default=3,
         ge=1,
         description="Least questions worth learning about an experience; one with fewer counts as not understood.",
+    )
+    writing: WritingSettings = Field(
+        default=WritingSettings(), description="Implications and restatements, and how they are checked."
     )
     kept_tokens: int = Field(
         default=32, ge=1, description="Teacher tokens kept at each position; the rest is one tail bucket."
