@@ -48,6 +48,10 @@ class Learner(Protocol):
         """Whether an update was taught with these very words."""
         ...
 
+    def close(self) -> None:
+        """Give back what it holds open."""
+        ...
+
 
 class Remembering:
     """What methods without training share: the base model, and the experiences so far as text."""
@@ -80,6 +84,9 @@ class Remembering:
     def was_taught(self, question: str) -> bool:
         """Never: nothing is trained."""
         return False
+
+    def close(self) -> None:
+        """Nothing is held open."""
 
 
 class NoMemory(Remembering):
@@ -115,12 +122,17 @@ class Trained:
         self.versions = VersionWeights(base, self.log, self.blobs)
         self.model: PreTrainedModel = copy.deepcopy(base.model)
         self._taught: set[str] = set()
+        self._num_bytes: dict[int, int] = {}
         self.log.ensure_lineage(LINEAGE, base_fingerprint=base.fingerprint)
         left_by_a_dead_process = self.log.updater_lease(LINEAGE)
         if left_by_a_dead_process is not None:
             # The folder's lock is ours, so nobody holds this lease any more.
             self.log.release_updater_lease(left_by_a_dead_process)
         self._take_up_head()
+        page = self.log.experiences(LINEAGE)
+        while page:
+            self._note_targets([one.id for one in page])
+            page = self.log.experiences(LINEAGE, after_id=page[-1].id)
 
     def learn(self, told: Sequence[Told]) -> UpdateCost:
         """One update, or what a process that died had still done of it."""
@@ -137,6 +149,7 @@ class Trained:
             reasons += [reason] if reason else []
         seconds = time.monotonic() - started
         self._take_up_head()
+        self._note_targets(ids)
         return self._cost(ids, first_version, seconds, timed=num_pending == len(ids), reasons=reasons)
 
     def update(self, *, limit: int) -> str | None:
@@ -161,8 +174,12 @@ class Trained:
     def _take_up_head(self) -> None:
         head = self.log.head(LINEAGE)
         load_weights(self.model, self.versions.weights(LINEAGE, head.number))
-        targets = [target for one in self.log.experiences(LINEAGE) for target in self.log.targets_of(one.id)]
-        self._taught = {target.prompt.strip().lower() for target in targets}
+
+    def _note_targets(self, ids: Sequence[int]) -> None:
+        for number in ids:
+            targets = self.log.targets_of(number)
+            self._num_bytes[number] = sum(len(target.payload) for target in targets)
+            self._taught |= {target.prompt.strip().lower() for target in targets}
 
     def _cost(
         self, ids: Sequence[int], first_version: int, seconds: float, *, timed: bool, reasons: Sequence[str]
@@ -171,7 +188,6 @@ class Trained:
         learned_in = {self.log.get(number).learned_in for number in ids}
         made = [v for v in self.log.versions(LINEAGE) if v.number >= first_version or v.number in learned_in]
         chain = self.log.chain(LINEAGE, self.log.head(LINEAGE).number)
-        targets = [t for one in self.log.experiences(LINEAGE) for t in self.log.targets_of(one.id)]
         settings = self.settings
         return UpdateCost(
             seconds=seconds if timed else sum(version.metrics.get("seconds_to_gate", 0.0) for version in made),
@@ -180,7 +196,7 @@ class Trained:
             num_learned=states.count(ExperienceState.LEARNED),
             num_refused=len(states) - states.count(ExperienceState.LEARNED),
             reason="; ".join(reasons) or None,
-            num_bytes_targets=sum(len(target.payload) for target in targets),
+            num_bytes_targets=sum(self._num_bytes.values()),
             num_bytes_deltas=sum(version.delta.num_bytes for version in chain if version.delta),
             timed=timed,
         )

@@ -108,6 +108,8 @@ class AnsweredRow(Record):
     says_unknown: bool
     taught: bool
     """Whether an update of this method was taught with this very question; such rows are in no measure."""
+    num_dropped: int = 0
+    """Notes that had to be left out of the prompt, because the model cannot read that much."""
 
 
 class UpdateCost(Record):
@@ -141,8 +143,8 @@ class UpdateLine(Record):
     cost: UpdateCost
     is_point: bool
     """Whether every question that is still valid was asked, and not only the update's own."""
-    reading_share: float | None = None
-    """Share of questions right that four notes in the prompt answer; only at points."""
-    drift_nats: float | None = None
-    """KL (nats a token) from the base model on unrelated text; only at points."""
+    reading_kept: float | None = None
+    """Questions right that one of four notes answers, over those that the base gets right; only at points."""
+    drift_nats: dict[str, float] | None = None
+    """KL (nats a token) from the base model on unrelated text, by kind and as `all`; only at points."""
     rows: tuple[AnsweredRow, ...]

@@ -9,24 +9,20 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, Self
 
-import torch
 from pydantic import ValidationError
-from torch import Tensor
 from transformers import PreTrainedModel
 
-from agent.household.anchors import household_anchors
-from agent.reading_check import reading_items, share_right
+from agent.reading_check import num_right, reading_items
+from benchmarks.injection_drift import NUM_EACH, drift_nats, unrelated_sentences
 from benchmarks.injection_measures import exact_match, token_f1
 from benchmarks.injection_methods import Learner
 from benchmarks.injection_records import AnsweredRow, Asked, Stream, Told, UpdateLine
 from memory_log.errors import BadInput
 from memory_log.fields import Record
-from updater.anchors import self_sampled_anchors
-from updater.generation import generate_texts
+from updater.generation import fits, generate_texts
 from updater.language_model import LanguageModel
-from updater.sequences import TokenizedSentence, collate, completion_logits
 
 ProtocolName = Literal["single", "batch", "sequential"]
 LONG: Final = 50
@@ -34,10 +30,6 @@ LONG: Final = 50
 LONG_POINTS: Final = (1, 10, 20, 50, 100)
 POINT_EVERY: Final = 5
 NUM_READING: Final = 200
-NUM_UNRELATED: Final = 80
-UNRELATED_SEED: Final = -1
-"""Seeds below zero are never an update's."""
-DRIFT_BATCH: Final = 32
 ITEMS_FILE: Final = "items.jsonl"
 
 
@@ -93,13 +85,25 @@ class Examiner:
         stream: experiences and questions.
         course: what is known when.
         seed: of the reading questions and the unrelated text.
+        num_reading: reading questions.
+        num_unrelated: unrelated sentences of each kind.
     """
 
-    def __init__(self, base: LanguageModel, stream: Stream, course: Course, *, seed: int) -> None:
+    def __init__(
+        self,
+        base: LanguageModel,
+        stream: Stream,
+        course: Course,
+        *,
+        seed: int,
+        num_reading: int = NUM_READING,
+        num_unrelated: int = NUM_EACH,
+    ) -> None:
         self._base, self._stream, self._course = base, stream, course
         self._exact = base.dialogue.style.language == "household"
-        self._reading = reading_items(NUM_READING, num_notes=4, seed=seed)
-        self._unrelated = unrelated_sentences(base, seed)
+        self._reading = reading_items(num_reading, num_notes=4, seed=seed)
+        self._base_reading = num_right(base, self._reading)
+        self._unrelated = unrelated_sentences(base, num_unrelated, seed)
 
     def questions(self, update: int) -> list[Asked]:
         """What is asked after an update: its own questions, and at a point everything still valid and near misses."""
@@ -117,13 +121,25 @@ class Examiner:
     def rows(self, learner: Learner, update: int) -> tuple[AnsweredRow, ...]:
         """Every question after an update with its answer."""
         asked = self.questions(update)
-        prompts = [self._base.dialogue.prompt_ids(one.question, learner.notes(one)) for one in asked]
-        said = generate_texts(learner.model, self._base.dialogue, prompts)
+        fitted = [self._fitted(one.question, learner.notes(one)) for one in asked]
+        said = generate_texts(learner.model, self._base.dialogue, [prompt for prompt, _ in fitted])
         return tuple(
-            self._row(one, text, taught=learner.was_taught(one.question)) for one, text in zip(asked, said, strict=True)
+            self._row(one, text, taught=learner.was_taught(one.question), num_dropped=num_dropped)
+            for one, text, (_, num_dropped) in zip(asked, said, fitted, strict=True)
         )
 
-    def _row(self, asked: Asked, said: str, *, taught: bool) -> AnsweredRow:
+    def _fitted(self, question: str, notes: Sequence[str]) -> tuple[list[int], int]:
+        """A prompt that the model can read, and how many of its notes, the oldest, had to go for that."""
+        for num_dropped in range(len(notes) + 1):
+            prompt = self._base.dialogue.prompt_ids(question, notes[num_dropped:])
+            if fits(prompt, self._base.context_length):
+                return prompt, num_dropped
+        raise BadInput(
+            f"a question takes {len(prompt)} tokens and the model reads {self._base.context_length}, some of them kept "
+            f"for the answer; leave it out: {question[:80]!r}"
+        )
+
+    def _row(self, asked: Asked, said: str, *, taught: bool, num_dropped: int) -> AnsweredRow:
         says_unknown = self._base.dialogue.says_unknown(said)
         return AnsweredRow(
             asked=asked.number,
@@ -139,6 +155,7 @@ class Examiner:
             f1=token_f1(said, asked.answers),
             says_unknown=says_unknown,
             taught=taught,
+            num_dropped=num_dropped,
         )
 
     def _is_right(self, asked: Asked, said: str, *, says_unknown: bool) -> bool:
@@ -151,52 +168,21 @@ class Examiner:
             return said == asked.answers[0]
         return not says_unknown and asked.value in said.lower()
 
-    def reading_share(self, model: PreTrainedModel) -> float:
-        """Share right of questions that one of four notes in the prompt answers."""
-        return share_right(self._base, self._reading, model=model)
+    def reading_kept(self, model: PreTrainedModel) -> float | None:
+        """Questions right that one of four notes in the prompt answers, over those that the base gets right."""
+        if model is self._base.model:
+            return 1.0 if self._base_reading else None
+        return num_right(self._base, self._reading, model=model) / self._base_reading if self._base_reading else None
 
-    def drift_nats(self, model: PreTrainedModel) -> float:
-        """KL(base || model) on unrelated text over the full vocabulary, mean over tokens, in nats."""
+    def drift_nats(self, model: PreTrainedModel) -> dict[str, float]:
+        """How far the model is from the base on unrelated text, by kind."""
+        if model is self._base.model:
+            return dict.fromkeys([*self._unrelated, "all"], 0.0)
         return drift_nats(self._base, model, self._unrelated)
 
 
-def unrelated_sentences(base: LanguageModel, seed: int) -> list[TokenizedSentence]:
-    """Dialogues about strangers, with and without notes, the notes as plain text, and samples of the model's own.
-
-    Their seeds are below zero, so that no update anchors on them.
-    """
-    dialogue = base.dialogue
-    own_seed = UNRELATED_SEED - seed
-    anchors = household_anchors(NUM_UNRELATED, own_seed) + self_sampled_anchors(base)(NUM_UNRELATED, abs(own_seed))
-    found = [
-        TokenizedSentence(tuple(dialogue.prompt_ids(a.prompt, a.notes)), tuple(dialogue.completion_ids(a.completion)))
-        for a in anchors
-    ]
-    start = dialogue.tokenizer.bos_token_id
-    first = (start if start is not None else dialogue.pad_token_id,)
-    for note in [note for anchor in anchors for note in anchor.notes][:NUM_UNRELATED]:
-        ids = dialogue.tokenizer(note, add_special_tokens=False)["input_ids"]
-        found.append(TokenizedSentence(first, tuple(ids)))
-    return found
-
-
-@torch.inference_mode()
-def drift_nats(base: LanguageModel, model: PreTrainedModel, sentences: Sequence[TokenizedSentence]) -> float:
-    """mean over tokens of KL(P_base || P_model), in nats, over the full vocabulary. Shapes: B, T, V as elsewhere."""
-    total, num_tokens = 0.0, 0
-    by_length = sorted(sentences, key=lambda one: len(one.prompt_ids) + len(one.completion_ids))
-    for start in range(0, len(by_length), DRIFT_BATCH):
-        batch = collate(by_length[start : start + DRIFT_BATCH], base.dialogue.pad_token_id, base.device)
-        base_BTV = completion_logits(base.model, batch).float().log_softmax(-1)
-        model_BTV = completion_logits(model, batch).float().log_softmax(-1)
-        kl_BT: Tensor = (base_BTV.exp() * (base_BTV - model_BTV)).sum(-1)
-        total += float(kl_BT[batch.mask_BT].sum())
-        num_tokens += int(batch.mask_BT.sum())
-    return total / num_tokens
-
-
-MakeLearner = Callable[[Path], Learner]
-"""folder -> a learner that keeps its memory there, and takes up what is there."""
+MakeLearner = Callable[[Path, int], Learner]
+"""(folder, update) -> a learner that keeps its memory there, takes up what is there, and begins with this update."""
 
 
 def run_course(
@@ -220,17 +206,45 @@ def run_course(
     with locked(folder):
         lines = finished_lines(folder / ITEMS_FILE)
         updates = course.points if only_points else range(1, len(course.cohorts) + 1)
-        learner: Learner | None = None
-        for update in updates[len(lines) :]:
-            told = [stream.told[number] for number in course.known(update)]
-            if begins_anew or learner is None:
-                learner = make(folder / (f"update-{update:03d}" if begins_anew else "memory"))
-                if not begins_anew:
-                    learner.recall(told[: -len(course.cohorts[update - 1])])
-            new = told if begins_anew else told[-len(course.cohorts[update - 1]) :]
-            lines.append(_injected(learner, examiner, update, new, is_point=update in course.points))
-            append_line(folder / ITEMS_FILE, lines[-1])
+        with _LearnerAt(folder, course, stream, make, begins_anew=begins_anew) as at:
+            for update in updates[len(lines) :]:
+                learner, told = at(update)
+                lines.append(_injected(learner, examiner, update, told, is_point=update in course.points))
+                append_line(folder / ITEMS_FILE, lines[-1])
     return lines
+
+
+class _LearnerAt:
+    """The learner of an update and what it is to learn then: one for all updates, or a new one for each."""
+
+    def __init__(self, folder: Path, course: Course, stream: Stream, make: MakeLearner, *, begins_anew: bool) -> None:
+        self._folder, self._course, self._stream, self._make = folder, course, stream, make
+        self._begins_anew = begins_anew
+        self._learner: Learner | None = None
+
+    def __call__(self, update: int) -> tuple[Learner, list[Told]]:
+        """The learner, as it was before this update, and the experiences of the update."""
+        known = [self._stream.told[number] for number in self._course.known(update)]
+        new = known if self._begins_anew else known[-len(self._course.cohorts[update - 1]) :]
+        if self._begins_anew:
+            self.close()
+        if self._learner is None:
+            name = f"update-{update:03d}" if self._begins_anew else "memory"
+            self._learner = self._make(self._folder / name, update)
+            self._learner.recall(known[: len(known) - len(new)])
+        return self._learner, new
+
+    def close(self) -> None:
+        """Close the learner of before, if any."""
+        if self._learner is not None:
+            self._learner.close()
+            self._learner = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
 
 
 def _injected(learner: Learner, examiner: Examiner, update: int, told: Sequence[Told], *, is_point: bool) -> UpdateLine:
@@ -239,7 +253,7 @@ def _injected(learner: Learner, examiner: Examiner, update: int, told: Sequence[
         update=update,
         cost=cost,
         is_point=is_point,
-        reading_share=examiner.reading_share(learner.model) if is_point else None,
+        reading_kept=examiner.reading_kept(learner.model) if is_point else None,
         drift_nats=examiner.drift_nats(learner.model) if is_point else None,
         rows=examiner.rows(learner, update),
     )

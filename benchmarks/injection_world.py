@@ -7,7 +7,7 @@ with. Refuses to know: models, methods, protocols.
 import random
 from typing import Final
 
-from agent.household.language import EntityDrawer, Triple, answer, question, statement, unknown_answer
+from agent.household.language import EntityDrawer, QuestionSet, Triple, answer, question, statement, unknown_answer
 from benchmarks.injection_records import Asked, QuestionKind, Stream, Told
 from memory_log.records import Fact
 
@@ -17,16 +17,20 @@ CHANGED_AGAIN_SHARE: Final = 0.4
 QUESTIONS_EACH: Final = 4
 NEW_PHRASINGS_EACH: Final = 2
 LEAST_NEAR_MISSES: Final = 240
+"""In a whole stream."""
 MOST_DRAWS: Final = 200
 
 
-def household_stream(num_told: int, *, seed: int, changed_share: float) -> Stream:
+def household_stream(
+    num_told: int, *, seed: int, changed_share: float, least_near_misses: int = LEAST_NEAR_MISSES
+) -> Stream:
     """Experiences about unseen entities, half of them of made-up words, with questions and near misses.
 
     Args:
         num_told: how many.
         seed: decides everything.
         changed_share: the share of experiences, but for the first few, that give an earlier fact another value.
+        least_near_misses: in the whole stream; each experience gets at least two.
     """
     rng = random.Random(f"injection/{seed}")
     drawer = EntityDrawer(rng, split="held_out", made_up_share=MADE_UP_SHARE)
@@ -40,7 +44,7 @@ def household_stream(num_told: int, *, seed: int, changed_share: float) -> Strea
         for number, fact in enumerate(facts)
     )
     known = {(fact.subject, fact.relation) for fact in facts}
-    near_misses_each = max(2, -(-LEAST_NEAR_MISSES // num_told))
+    near_misses_each = max(2, -(-least_near_misses // num_told))
     asked: list[Asked] = []
     for number, fact in enumerate(facts):
         about: list[tuple[QuestionKind, str, Triple, str]] = [
@@ -78,13 +82,12 @@ def _facts(drawer: EntityDrawer, count: int, changed_share: float) -> list[Tripl
     return facts
 
 
-def _questions(fact: Triple, rng: random.Random, count: int, phrasing: str) -> list[str]:
+def _questions(fact: Triple, rng: random.Random, count: int, phrasing: QuestionSet) -> list[str]:
     texts: dict[str, None] = {}
     for _ in range(MOST_DRAWS):
         if len(texts) == count:
             break
-        chosen = "read" if phrasing == "read" else "held_out"
-        texts[question(fact.subject, fact.relation, rng, phrasing=chosen)] = None  # type: ignore[arg-type]
+        texts[question(fact.subject, fact.relation, rng, phrasing=phrasing)] = None
     return list(texts)
 
 

@@ -12,7 +12,7 @@ import copy
 import itertools
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from torch import Tensor
 from transformers import PreTrainedModel
@@ -50,6 +50,7 @@ class Updater:
         settings: how an update is made.
         gate: what a version must show.
         experience_filter: what of each experience may be learned; None lets everything through.
+        trainer: the optimisation run; whatever it gives, only the gate lets it serve.
     """
 
     def __init__(
@@ -63,11 +64,13 @@ class Updater:
         settings: UpdateSettings | None = None,
         gate: GateSettings | None = None,
         experience_filter: ExperienceFilter | None = None,
+        trainer: Callable[..., TrainingResult] = train,
     ) -> None:
         self.base, self.log, self.blobs, self.owner = base, log, blobs, owner
         self.settings = settings or UpdateSettings()
         self.gate = gate or GateSettings()
         self.versions = VersionWeights(base, log, blobs)
+        self._trainer = trainer
         self._maker = MaterialMaker(base, log, self.settings, anchors, experience_filter)
         self._theta_n: PreTrainedModel = copy.deepcopy(base.model)
         self._pad = base.dialogue.pad_token_id
@@ -211,7 +214,9 @@ class Updater:
                 self._renew(lease)
                 renewed = time.monotonic()
 
-        return train(self._theta_n, sentences, self.settings, seed=seed, pad_token_id=self._pad, progress=stepped)
+        return self._trainer(
+            self._theta_n, sentences, self.settings, seed=seed, pad_token_id=self._pad, progress=stepped
+        )
 
     def _measure(self, material: Material) -> dict[str, float]:
         """What the gate looks at, for the weights that theta_n's copy holds now."""
