@@ -28,9 +28,11 @@ FREE_TEXT: Final = "free_text"
 """What the base writes after nothing at all. The embedded model was hardly trained to (its notes have a twentieth of
 the weight of its answers), so this kind is reported, and is not in the drift that has a target."""
 
+KINDS: Final = ("strangers", "reading", "talk", "writing", FREE_TEXT)
+
 
 def unrelated_prompts(base: LanguageModel, count: int, seed: int) -> dict[str, list[list[int]]]:
-    """So many prompts of each kind: questions about strangers, notes to read, talk, and notes to write a question about."""
+    """So many prompts of each kind: questions about strangers, notes to read, talk, notes to write a question about."""
     rng, dialogue = random.Random(f"drift/{seed}"), base.dialogue
     # Of the anchors, a third has notes; enough are drawn for both kinds.
     anchors = household_anchors(4 * count, -1 - seed)

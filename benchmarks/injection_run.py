@@ -8,14 +8,15 @@ import fcntl
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Final, Literal, Self
 
 from pydantic import ValidationError
 from transformers import PreTrainedModel
 
-from agent.reading_check import num_right, reading_items
-from benchmarks.injection_drift import NUM_EACH, drift_nats, unrelated_sentences
+from agent.reading_check import Item, num_right, reading_items
+from benchmarks.injection_drift import KINDS, drift_nats, unrelated_sentences
 from benchmarks.injection_measures import exact_match, token_f1
 from benchmarks.injection_methods import Learner
 from benchmarks.injection_records import AnsweredRow, Asked, Stream, Told, UpdateLine
@@ -23,6 +24,7 @@ from memory_log.errors import BadInput
 from memory_log.fields import Record
 from updater.generation import fits, generate_texts
 from updater.language_model import LanguageModel
+from updater.sequences import TokenizedSentence
 
 ProtocolName = Literal["single", "batch", "sequential"]
 LONG: Final = 50
@@ -96,14 +98,24 @@ class Examiner:
         course: Course,
         *,
         seed: int,
-        num_reading: int = NUM_READING,
-        num_unrelated: int = NUM_EACH,
+        num_reading: int,
+        num_unrelated: int,
     ) -> None:
         self._base, self._stream, self._course = base, stream, course
         self._exact = base.dialogue.style.language == "household"
-        self._reading = reading_items(num_reading, num_notes=4, seed=seed)
-        self._base_reading = num_right(base, self._reading)
-        self._unrelated = unrelated_sentences(base, num_unrelated, seed)
+        self._seed, self._num_reading, self._num_unrelated = seed, num_reading, num_unrelated
+
+    @cached_property
+    def _reading(self) -> list[Item]:
+        return reading_items(self._num_reading, num_notes=4, seed=self._seed)
+
+    @cached_property
+    def _base_reading(self) -> int:
+        return num_right(self._base, self._reading)
+
+    @cached_property
+    def _unrelated(self) -> dict[str, list[TokenizedSentence]]:
+        return unrelated_sentences(self._base, self._num_unrelated, self._seed)
 
     def questions(self, update: int) -> list[Asked]:
         """What is asked after an update: its own questions, and at a point everything still valid and near misses."""
@@ -169,15 +181,17 @@ class Examiner:
         return not says_unknown and asked.value in said.lower()
 
     def reading_kept(self, model: PreTrainedModel) -> float | None:
-        """Questions right that one of four notes in the prompt answers, over those that the base gets right."""
+        """Questions right that one of four notes in the prompt answers, over those that the base gets right; None where
+        the base gets none right.
+        """
         if model is self._base.model:
-            return 1.0 if self._base_reading else None
+            return 1.0
         return num_right(self._base, self._reading, model=model) / self._base_reading if self._base_reading else None
 
     def drift_nats(self, model: PreTrainedModel) -> dict[str, float]:
         """How far the model is from the base on unrelated text, by kind."""
         if model is self._base.model:
-            return dict.fromkeys([*self._unrelated, "all"], 0.0)
+            return dict.fromkeys((*KINDS, "all"), 0.0)
         return drift_nats(self._base, model, self._unrelated)
 
 
