@@ -126,11 +126,10 @@ def baseline_settings(method: str, settings: UpdateSettings, *, num_updates: int
         num_updates: how many updates' experiences it learns at once: 1, but for `fresh_lora`.
     """
     about, replay, anchors = settings.batch_about, settings.batch_replay, settings.batch_anchors
-    return settings.model_copy(
-        update={
-            "kl_no_anchors": {"batch_about": about + anchors},
-            "kl_no_replay": {"batch_about": about + replay},
-            "ce_raw": {"batch_about": about + replay + anchors, "near_miss_share": 0.0},
-            "fresh_lora": {"num_steps": settings.num_steps * num_updates, "batch_about": about + replay},
-        }.get(method, {})
-    )
+    changed: dict[str, dict[str, float]] = {
+        "kl_no_anchors": {"batch_about": about + anchors},
+        "kl_no_replay": {"batch_about": about + replay},
+        "ce_raw": {"batch_about": about + replay + anchors, "near_miss_share": 0.0},
+        "fresh_lora": {"num_steps": settings.num_steps * num_updates, "batch_about": about + replay},
+    }
+    return settings.model_copy(update=changed.get(method, {}))

@@ -20,10 +20,11 @@ from benchmarks.injection_baselines import (
     without_replay,
 )
 from benchmarks.injection_data import Format, read_passages, stream_of
+from benchmarks.injection_drift import NUM_EACH
 from benchmarks.injection_methods import InContext, Learner, NoMemory, Ours, Remembering
 from benchmarks.injection_records import Stream
 from benchmarks.injection_retrieval import Bm25, Dense, minilm
-from benchmarks.injection_run import Course, Examiner, ProtocolName, course_of, run_course
+from benchmarks.injection_run import NUM_READING, Course, Examiner, ProtocolName, course_of, run_course
 from benchmarks.injection_world import LEAST_NEAR_MISSES, household_stream
 from memory_log.errors import BadInput
 from memory_log.fields import Record
@@ -95,11 +96,8 @@ class Plan(Record):
 
     def examiner(self, base: LanguageModel, stream: Stream, seed: int) -> Examiner:
         """Who asks, of one seed; the quick form asks less."""
-        if self.quick:
-            return Examiner(
-                base, stream, self.course, seed=seed, num_reading=QUICK_READING, num_unrelated=QUICK_UNRELATED
-            )
-        return Examiner(base, stream, self.course, seed=seed)
+        num_reading, num_unrelated = (QUICK_READING, QUICK_UNRELATED) if self.quick else (NUM_READING, NUM_EACH)
+        return Examiner(base, stream, self.course, seed=seed, num_reading=num_reading, num_unrelated=num_unrelated)
 
     def settle_in(self, work: Path) -> None:
         """Write the plan down in a folder, or see that it is the one that is written there.

@@ -71,11 +71,11 @@ def course_of(protocol: ProtocolName, *, updates: int, per_update: int, batches:
     cohorts = tuple(tuple(range(start, start + size)) for start, size in zip(starts, sizes, strict=True))
     count = len(sizes)
     if protocol == "batch":
-        points = range(1, count + 1)
+        points = list(range(1, count + 1))
     elif count >= LONG:
         points = [point for point in LONG_POINTS if point < count]
     else:
-        points = range(POINT_EVERY, count, POINT_EVERY)
+        points = list(range(POINT_EVERY, count, POINT_EVERY))
     return Course(cohorts=cohorts, fresh=protocol != "sequential", points=tuple(sorted({*points, count})))
 
 
