@@ -71,7 +71,7 @@ def draw_methods(outcomes: Outcomes, path: Path) -> None:
         axes.set_xticks(range(len(bars)), list(bars), rotation=30, ha="right")
         axes.set_ylim(0.0, 1.05)
         if limits & found.keys():
-            axes.legend(frameon=False, loc="lower right")
+            axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(LIMITS))
 
 
 def draw_retention_by_lag(outcomes: Outcomes, path: Path) -> None:
