@@ -130,6 +130,11 @@ def _add_learning(subparsers: "argparse._SubParsersAction[argparse.ArgumentParse
         help="which come first: the oldest, those of the highest priority, or the most surprising (default: oldest)",
     )  # fmt: skip
     update.add_argument(
+        "--anchors", type=utf8, metavar="PATH",
+        help="text file (.txt, .jsonl) or folder of unrelated text, on which the model must not move "
+        "(default: what the home's config.json names, else what suits the model)",
+    )  # fmt: skip
+    update.add_argument(
         "--dry-run", action="store_true", dest="is_dry_run",
         help="show what this update would learn, refuse and replace, up to training; store nothing (default: update)",
     )  # fmt: skip

@@ -26,7 +26,7 @@ from memory_log.errors import BadInput, NothingPending
 from memory_log.fields import MAX_TEXT_BYTES
 from memory_log.log import MemoryLog
 from memory_log.records import ClaimOrder, ExperienceState, Fact, NewExperience, VersionState
-from updater.report import UpdateReport
+from updater.report import Attempt, UpdateReport
 
 
 class Options(argparse.Namespace):
@@ -56,6 +56,7 @@ class Options(argparse.Namespace):
     experience_id: int
     has_model: bool
     reason: str
+    anchors: str | None
     filter_name: str
     trusted: list[str] | None
     updates: int
@@ -176,7 +177,7 @@ def _update(options: Options) -> int:
     with UpdateProgress(is_plain=options.is_plain) as progress:
         progress("loading the model", 0, 0)
         with AgentMemory.open(
-            options.home, model=options.model, lineage=options.lineage, device=options.device
+            options.home, model=options.model, lineage=options.lineage, device=options.device, anchors=options.anchors
         ) as memory:
             report = memory.update(limit=options.limit, order=options.order, progress=progress, warn=_warn)
             num_left = _num_waiting(memory.log, options.lineage)
@@ -198,14 +199,24 @@ def _print_report(report: UpdateReport) -> None:
         print(f"version {report.version} has learned {count(num_learned, 'experience')}")
     if report.version is not None and report.reason:
         print(f"  note      {report.reason}")
+    for note in report.notes:
+        print(f"  note      {note}")
     if report.num_refused:
         print(f"  refused   {count(report.num_refused, 'experience')}, see: selfparam log --state refused")
+    if len(report.attempts) > 1:
+        print(f"  attempts  {len(report.attempts)}: {'; '.join(map(_attempt_in_words, report.attempts))}")
     print(f"  efficacy  {report.efficacy:.2f} of held-out sentences are answered as they would be with notes")
     print(f"  KL        {report.kl_before_nats:.3f} -> {report.kl_after_nats:.3f} nats a token on held-out sentences")
     print(
         f"  seconds   {report.seconds:.1f} for {report.num_sentences} sentences and {report.num_near_misses} near "
         f"misses in {count(report.num_steps, 'step')}"
     )
+
+
+def _attempt_in_words(attempt: Attempt) -> str:
+    numbers = ", ".join(map(str, attempt.experience_ids))
+    again = " with safer settings" if attempt.changed else ""
+    return f"of {numbers}{again} {'refused' if attempt.refusals else 'admitted'}"
 
 
 def versions(options: Options) -> int:

@@ -209,7 +209,8 @@ def show_plan(options: Options) -> int:
         with UpdateProgress(is_plain=options.is_plain) as progress:
             progress("loading the model", 0, 0)
             with AgentMemory.open(
-                options.home, model=options.model, lineage=options.lineage, device=options.device
+                options.home, model=options.model, lineage=options.lineage, device=options.device,
+                anchors=options.anchors,
             ) as memory:
                 print_pause(memory.log.pause_of(options.lineage))
                 plan = memory.plan(limit=options.limit, order=options.order, progress=progress)

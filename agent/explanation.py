@@ -138,6 +138,6 @@ def advice(experience: Experience) -> str | None:
             "the model reads too little in it, or knows it already: see what it answers with `selfparam ask`, and tell "
             "it again in plainer words, one statement a text"
         )
-    if reason == NOT_FINITE:
+    if NOT_FINITE in reason:
         return f"lower the learning rate of the update settings, then: selfparam log requeue {experience.id}"
     return "the gate found that learning it fails or does harm: tell it again in other words, or in smaller pieces"

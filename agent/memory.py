@@ -26,13 +26,14 @@ from memory_log.closing import Closing
 from memory_log.errors import BadInput, UnknownVersion
 from memory_log.log import MemoryLog
 from memory_log.records import ClaimOrder, Experience, Fact, NewExperience, StoredTarget, Version, VersionState
-from updater.anchors import AnchorSource, self_sampled_anchors
+from updater.anchors import AnchorSource, passage_anchors, self_sampled_anchors
 from updater.filters import ExperienceFilter
 from updater.fold import load_weights
 from updater.gate import SentenceFit, sentence_fits
 from updater.generation import MAX_NEW_TOKENS, fits, generate_texts
 from updater.language_model import LanguageModel, load_language_model, quiet_transformers
 from updater.memory import naming_out_of_memory
+from updater.passages import Passages
 from updater.plan import UpdatePlan
 from updater.report import Progress, UpdateReport, silent
 from updater.settings import GateSettings, UpdateSettings
@@ -75,8 +76,18 @@ def choose_device(wanted: str) -> str:
     return wanted
 
 
-def anchors_for(base: LanguageModel) -> AnchorSource:
-    """The household's anchors for a model that speaks its language, else the model's own samples."""
+def anchors_for(base: LanguageModel, path: str | None = None) -> AnchorSource:
+    """Anchors from the text that is given, else the household's for a model of its language, else own samples.
+
+    Args:
+        base: theta_0.
+        path: a text file or a folder of such.
+
+    Raises:
+        BadInput: there is no text.
+    """
+    if path is not None:
+        return passage_anchors(base, Passages(Path(path).expanduser()))
     return household_anchors if base.dialogue.style.language == "household" else self_sampled_anchors(base)
 
 
@@ -104,11 +115,13 @@ class AgentMemory(Closing):
         settings: UpdateSettings | None = None,
         gate: GateSettings | None = None,
         filter: ExperienceFilter | None = None,
+        anchors: str | None = None,
     ) -> None:
         self.home, self.lineage = home, lineage
         self.log: MemoryLog = home.open_log()
         self._device, self._settings, self._gate = device, settings, gate
         self._filter = filter_for(home, filter)
+        self._anchors = anchors or home.config.anchors
         self._loaded: tuple[int, PreTrainedModel] | None = None
 
     @classmethod
@@ -122,6 +135,7 @@ class AgentMemory(Closing):
         settings: UpdateSettings | None = None,
         gate: GateSettings | None = None,
         filter: ExperienceFilter | None = None,
+        anchors: str | None = None,
         to_write: bool = True,
     ) -> Self:
         """Open a home folder, and make it where there is none.
@@ -135,13 +149,15 @@ class AgentMemory(Closing):
             gate: what a version must show; None takes the defaults.
             filter: what of each experience may be learned, such as `updater.filters.redact_personal`; comes after the
                 filter that the home's `config.json` names. None adds nothing to that.
+            anchors: a text file or a folder of such, where unrelated sentences come from; None takes what the home's
+                `config.json` names, else the household's language for the embedded model and own samples for others.
             to_write: whether a home that cannot be written is refused; otherwise its memory can still be asked.
 
         Raises:
             BaseModelChanged: the home was made with another model.
         """
         opened = Home.open(home, model=model, to_write=to_write)
-        return cls(opened, lineage=lineage, device=device, settings=settings, gate=gate, filter=filter)
+        return cls(opened, lineage=lineage, device=device, settings=settings, gate=gate, filter=filter, anchors=anchors)
 
     def close(self) -> None:
         """Close the log."""
@@ -164,7 +180,7 @@ class AgentMemory(Closing):
             self.base,
             self.log,
             self.home.blob_store(),
-            anchors=anchors_for(self.base),
+            anchors=anchors_for(self.base, self._anchors),
             owner=worker_name(),
             settings=self._settings,
             gate=self._gate,

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from agent.actors import ServedModel, start_serving_actor, start_update_worker
 from agent.decoding import Generation
+from agent.due import Schedule
 from agent.filtering import filter_for
 from agent.home import Home
 from agent.home_base import WEIGHTS, check_base
@@ -32,6 +33,7 @@ from agent.worker import WorkerStatus
 from memory_log.closing import Closing
 from memory_log.errors import BadInput, SelfParamError
 from memory_log.log import MemoryLog
+from memory_log.records import ClaimOrder
 from updater.filters import ExperienceFilter
 from updater.fold import VersionWeights
 from updater.language_model import LanguageModel, load_language_model, quiet_transformers
@@ -93,7 +95,8 @@ class HomeParts:
     def updater(self, owner: str) -> Updater:
         """An updater that holds its leases as `owner`."""
         return Updater(
-            self.base, self.home.open_log(), self.home.blob_store(), anchors=anchors_for(self.base), owner=owner,
+            self.base, self.home.open_log(), self.home.blob_store(),
+            anchors=anchors_for(self.base, self.home.config.anchors), owner=owner,
             settings=self.settings, gate=self.gate, experience_filter=filter_for(self.home, self.filter),
         )  # fmt: skip
 
@@ -135,6 +138,9 @@ class Runtime(Closing):
         lineage: whose memory.
         batch_size: the worker wakes at this many pending experiences, and learns at most as many at once.
         max_wait_seconds: it wakes for fewer after this time.
+        surprise_nats: it wakes for fewer at this summed surprise, in nats a token; None never.
+        order: which experiences it learns first.
+        more_lineages: others that the same process learns, each in its turn; they are not served.
         device: `auto`, `cpu`, `cuda`.
         settings, gate: how updates are made and admitted; None takes the defaults.
         filter: what of each experience may be learned, after the filter that the home's config names. It travels to the
@@ -155,6 +161,9 @@ class Runtime(Closing):
         lineage: str = "default",
         batch_size: int = 8,
         max_wait_seconds: float = 30.0,
+        surprise_nats: float | None = None,
+        order: ClaimOrder = "oldest",
+        more_lineages: Sequence[str] = (),
         device: str = "auto",
         settings: UpdateSettings | None = None,
         gate: GateSettings | None = None,
@@ -162,6 +171,9 @@ class Runtime(Closing):
         max_batch: int = 32,
         max_versions: int = 4,
     ) -> None:
+        schedule = Schedule(
+            batch_size=batch_size, max_wait_seconds=max_wait_seconds, surprise_nats=surprise_nats, order=order
+        )
         self._owns_ray = _start_ray()
         self._num_retried = 0
         self._counting = threading.Lock()
@@ -182,7 +194,7 @@ class Runtime(Closing):
             )  # fmt: skip
             self._handles.append(self._serving)
             self._worker = start_update_worker(
-                self.parts.updater, lineage=lineage, batch_size=batch_size, max_wait_seconds=max_wait_seconds,
+                self.parts.updater, lineage=lineage, more_lineages=more_lineages, schedule=schedule,
                 serving_name=serving_name, num_cpus=0, num_gpus=num_gpus, num_threads=_update_threads(),
             )  # fmt: skip
             self._handles.append(self._worker)
@@ -236,9 +248,10 @@ class Runtime(Closing):
                 time.sleep(RETRY_PAUSE_SECONDS)
         return [answers[index] for index in range(len(prompts))]
 
-    def worker_status(self) -> WorkerStatus:
-        """What the update worker does now and has done since its process began; waits while it restarts."""
-        status: WorkerStatus = _reply(self._worker.status.remote(), "update worker")
+    def worker_status(self, lineage: str | None = None) -> WorkerStatus:
+        """What the update worker of a lineage, None for the served one's, does now and has done since its process
+        began; waits while it restarts."""
+        status: WorkerStatus = _reply(self._worker.status.remote(lineage), "update worker")
         return status
 
     def serving_stats(self) -> ServerStats:

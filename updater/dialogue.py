@@ -16,6 +16,7 @@ from transformers import PreTrainedTokenizerBase
 from memory_log.errors import NotAModel
 
 STYLE_FILE: Final = "selfparam.json"
+_TURN: Final = "what the user says"
 
 
 class PromptStyle(BaseModel):
@@ -109,6 +110,19 @@ class Dialogue:
         else:
             messages = [{"role": "user", "content": f"{system}\n\n{question}" if system else question}]
         return self._encode(_rendered(self.tokenizer, messages), special=False)
+
+    @property
+    def is_chat(self) -> bool:
+        """Whether the model is spoken to in turns."""
+        return self.tokenizer.chat_template is not None
+
+    def opening_ids(self) -> list[int]:
+        """Token ids of what comes before anybody has said anything; of a chat, up to the user's first words."""
+        if self.is_chat:
+            turn = _rendered(self.tokenizer, [{"role": "user", "content": _TURN}])
+            return self._encode(turn.partition(_TURN)[0], special=False) or [self.pad_token_id]
+        start = self.tokenizer.bos_token_id
+        return [start if isinstance(start, int) else self.pad_token_id]
 
     def completion_ids(self, answer: str) -> list[int]:
         """Token ids of an answer as the model would give it, with its end.

@@ -41,6 +41,11 @@ def rounded(sums: Mapping[str, Tensor], like: Mapping[str, Tensor]) -> dict[str,
     return {name: value.to(like[name].dtype) for name, value in sums.items()}
 
 
+def all_finite(weights: Mapping[str, Tensor]) -> bool:
+    """Whether every value of every weight is finite: finite factors can still overflow in the base's type."""
+    return all(bool(torch.isfinite(weight).all()) for weight in weights.values())
+
+
 class VersionWeights:
     """Folds versions of a lineage and keeps the latest fold, so that the next one costs one delta.
 

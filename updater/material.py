@@ -12,19 +12,34 @@ from dataclasses import dataclass, field, replace
 from memory_log.log import MemoryLog
 from memory_log.records import Batch, Experience, NewTarget, StoredTarget
 from updater.anchors import Anchor, AnchorSource
+from updater.changes import Changes
+from updater.collapse import collapse
+from updater.contradictions import Known, contradictions
 from updater.filters import ExperienceFilter, allowed
 from updater.generation import MAX_NEW_TOKENS
 from updater.language_model import LanguageModel
 from updater.plan import PlannedExperience, PlannedSentence, PlannedSupersession, UpdatePlan
-from updater.report import NO_CONTEXT_GAIN, TOO_LONG, Progress
+from updater.reading import read_by_base, with_more_notes
+from updater.report import (
+    NO_CONTEXT_GAIN,
+    NO_NEAR_MISSES,
+    NOTHING_READ,
+    TOO_LONG,
+    Progress,
+    Refusal,
+    RefusalKind,
+)
 from updater.sentences import Sentence, thinned, tokenize
 from updater.sequences import TokenizedSentence
 from updater.settings import UpdateSettings
-from updater.supersession import Claim, still_true_within_batch, superseded_by
+from updater.supersession import still_true_within_batch
 from updater.targets import TeacherTargets, compute_targets, sentence_kl
+from updater.unrelated import unrelated
 from updater.writing import WrittenSentences, write_sentences
 
 NUM_GATE_REPLAY = 64
+NUM_GATE_READING = 20
+MOST_ANCHOR_DRAWS = 3
 
 
 @dataclass(frozen=True)
@@ -34,17 +49,32 @@ class Material:
     about: list[tuple[Sentence, TeacherTargets]]
     anchors: list[TeacherTargets]
     reading_anchors: list[TeacherTargets]
+    contradictions: list[TeacherTargets]
+    """Questions about what is known behind a note that says otherwise."""
+    read: list[TeacherTargets]
+    """Questions with four notes that theta_0 answers, held aside: the gate's view of reading."""
     replay_questions: list[TeacherTargets]
     replay_near_misses: list[TeacherTargets]
     watched_replay: list[TeacherTargets]
     """Held-out sentences of earlier batches: the gate's view of retention."""
     superseded: dict[int, int]
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What this update cannot be measured by."""
+        has_near_misses = any(sentence.kind == "near_miss" for sentence, _ in self.about)
+        missing = {NO_NEAR_MISSES: not has_near_misses, NOTHING_READ: not self.read}
+        return tuple(note for note, is_missing in missing.items() if is_missing)
+
     def of(self, *, held_out: bool, kind: str | None = None) -> list[TeacherTargets]:
         """The batch's targets on one side of the held-out split, of one kind or of all."""
         return [
             target for sentence, target in self.about if sentence.held_out == held_out and kind in (None, sentence.kind)
         ]
+
+    def count(self, kind: str) -> int:
+        """How many of the batch's sentences are of a kind."""
+        return sum(sentence.kind == kind for sentence, _ in self.about)
 
 
 @dataclass(frozen=True)
@@ -55,11 +85,14 @@ class Prepared:
     """As they may be learned; those that the filter refuses are missing."""
     material: Material | None = None
     refused: dict[int, str] = field(default_factory=dict)
+    has_collapsed: bool = False
+    """Whether that lies in the teacher and not in the experiences."""
 
     @property
-    def reason(self) -> str:
-        """Every reason once."""
-        return "; ".join(dict.fromkeys(self.refused.values()))
+    def refusals(self) -> tuple[Refusal, ...]:
+        """Why nothing is trained; empty where there is material."""
+        kind = RefusalKind.COLLAPSE if self.has_collapsed else RefusalKind.MATERIAL
+        return tuple(Refusal(kind, words) for words in dict.fromkeys(self.refused.values()))
 
 
 class MaterialMaker:
@@ -84,6 +117,7 @@ class MaterialMaker:
         self._base, self._log, self._settings = base, log, settings
         self._anchors, self._filter = anchors, experience_filter
         self._pad = base.dialogue.pad_token_id
+        self._changes = Changes(base, log, experience_filter)
 
     def prepare(self, lineage: str, ids: Sequence[int], seed: int, progress: Progress) -> Prepared:
         """Filter a batch, let theta_0 write about it, and put together all that an update of it needs.
@@ -92,19 +126,35 @@ class MaterialMaker:
             FilterFailed: the filter raised.
         """
         progress("writing sentences", 0, 1)
-        found = {number: allowed(self._log.get(number), self._filter) for number in ids}
+        found = {number: self.readable(self._log.get(number)) for number in ids}
         experiences = [one for one in found.values() if isinstance(one, Experience)]
         refused = {number: one for number, one in found.items() if isinstance(one, str)}
-        too_long = {one.id: length for one in experiences if (length := self._too_long(one.text))}
-        for number, length in too_long.items():
-            refused[number] = TOO_LONG.format(length=length, context=self._base.context_length)
         if refused:
             return Prepared(experiences, refused=refused)
         anchors = self._anchors(self._settings.num_anchors, seed)
         informative, unread = self._understood(lineage, experiences, anchors, seed, progress)
         if unread:
-            return Prepared(experiences, refused=dict.fromkeys(sorted(unread), NO_CONTEXT_GAIN))
+            # One experience that is understood is proof enough that the teacher reads.
+            collapsed = self._collapse(anchors) if len(unread) == len(experiences) else None
+            refused = dict.fromkeys(sorted(unread), collapsed or NO_CONTEXT_GAIN)
+            return Prepared(experiences, refused=refused, has_collapsed=collapsed is not None)
         return Prepared(experiences, self._material(lineage, experiences, informative, anchors, seed))
+
+    def readable(self, experience: Experience) -> Experience | str:
+        """What of an experience may be learned, or why nothing: refused by the filter, or too long.
+
+        Raises:
+            FilterFailed: the filter raised.
+        """
+        found = allowed(experience, self._filter)
+        if isinstance(found, Experience) and (length := self._too_long(found.text)):
+            return TOO_LONG.format(length=length, context=self._base.context_length)
+        return found
+
+    def _collapse(self, anchors: Sequence[Anchor]) -> str | None:
+        return collapse(
+            self._base, anchors, min_gain_nats=self._settings.min_gain_nats, kept_tokens=self._settings.kept_tokens
+        )
 
     def _too_long(self, text: str) -> int:
         """The tokens of an experience that is too long to be read beside a later one; 0 where it fits."""
@@ -170,55 +220,55 @@ class MaterialMaker:
     ) -> Material:
         """All that the update trains on and is measured with, from theta_0 or from the log."""
         sentences = [sentence for sentence, _ in informative]
-        superseded = self._superseded(lineage, experiences, sentences)
+        superseded = self._changes.superseded(lineage, experiences, sentences)
         still_true = set(still_true_within_batch(self._base, experiences, sentences))
-        anchors = [anchor for anchor in anchors if not self._is_known(lineage, anchor.words)]
+        still_true -= self._changes.untrue_already(lineage, experiences, sentences)
+        subjects = {sentence.subject for sentence in sentences if sentence.kind == "question"}
+        anchors = self._unrelated(lineage, anchors, subjects, seed)
+        readings = [anchor for anchor in anchors if anchor.notes]
         replay = self._log.replay_targets(lineage, limit=self._settings.num_replay, seed=seed)
         replay = [target for target in replay if target.id not in superseded]
         rng = random.Random(seed)
         watched = self._log.held_out_targets(lineage, limit=NUM_GATE_REPLAY, seed=seed)
+        about = [(sentence, target) for sentence, target in informative if sentence in still_true]
         return Material(
-            about=[(sentence, target) for sentence, target in informative if sentence in still_true],
+            about=about,
             anchors=self._anchor_targets([anchor for anchor in anchors if not anchor.notes]),
-            reading_anchors=self._anchor_targets([anchor for anchor in anchors if anchor.notes]),
+            reading_anchors=self._anchor_targets(readings[NUM_GATE_READING:]),
+            contradictions=self._anchor_targets(self._contradictions(about, replay, readings, rng)),
+            read=read_by_base(
+                self._base, self._anchor_targets(with_more_notes(readings[:NUM_GATE_READING], random.Random(seed)))
+            ),
             replay_questions=self._replayed([t for t in replay if t.kind != "near_miss"], rng),
             replay_near_misses=self._replayed([t for t in replay if t.kind == "near_miss"], rng),
             watched_replay=[TeacherTargets.from_bytes(t.payload) for t in watched if t.id not in superseded],
             superseded=superseded,
         )
 
-    def _superseded(
-        self, lineage: str, experiences: Sequence[Experience], sentences: Sequence[Sentence]
-    ) -> dict[int, int]:
-        """Older targets that this batch makes untrue, each with the experience that does it."""
-        superseded: dict[int, int] = {}
-        sources: dict[int, Experience] = {}
-        for newer in experiences:
-            subjects = {s.subject for s in sentences if s.experience_id == newer.id and s.kind == "question"}
-            older = [
-                t
-                for t in self._log.targets_about(lineage, [(subject, None) for subject in sorted(subjects)])
-                if t.id not in superseded
-            ]
-            for target in older:
-                if target.experience_id not in sources:
-                    sources[target.experience_id] = self._source(target.experience_id)
-            claims = [
-                Claim(target.id, sources[target.experience_id], target.prompt, target.completion) for target in older
-            ]
-            superseded |= dict.fromkeys(superseded_by(self._base, newer, claims), newer.id)
-        return superseded
+    def _contradictions(
+        self,
+        about: Sequence[tuple[Sentence, TeacherTargets]],
+        replay: Sequence[StoredTarget],
+        readings: Sequence[Anchor],
+        rng: random.Random,
+    ) -> list[Anchor]:
+        """Prompts in which a note contradicts what the batch or an earlier experience says."""
+        new = [Known(s.notes[-1], s.prompt, s.completion) for s, _ in about if s.kind == "question"]
+        earlier = [t for t in replay if t.kind != "near_miss"]
+        count = self._settings.num_contradictions
+        chosen = rng.sample(earlier, min(count, len(earlier)))
+        old = [Known(self._changes.source(t.experience_id).text, t.prompt, t.completion) for t in chosen]
+        known = rng.sample(new, min(count, len(new))) + old
+        return contradictions(self._base, known, readings, count=count, rng=rng)
 
-    def _source(self, experience_id: int) -> Experience:
-        """An older experience as it was learned: what its sentences say is compared with what it says."""
-        stored = self._log.get(experience_id)
-        found = allowed(stored, self._filter)
-        # One that today's filter refuses was learned before; its sentences can become untrue like any others, and
-        # nothing of what is asked about it here is stored.
-        return stored if isinstance(found, str) else found
-
-    def _is_known(self, lineage: str, words: Sequence[str]) -> bool:
-        return bool(words) and bool(self._log.experiences_mentioning(lineage, words, limit=1))
+    def _unrelated(self, lineage: str, anchors: Sequence[Anchor], subjects: set[str], seed: int) -> list[Anchor]:
+        """Anchors about nothing that the lineage knows; where that leaves few, more are drawn."""
+        kept = unrelated(self._log, lineage, anchors, subjects)
+        for attempt in range(1, MOST_ANCHOR_DRAWS):
+            if 2 * len(kept) >= self._settings.num_anchors:
+                break
+            kept += unrelated(self._log, lineage, self._anchors(self._settings.num_anchors, seed + attempt), subjects)
+        return kept
 
     def _anchor_targets(self, anchors: Sequence[Anchor]) -> list[TeacherTargets]:
         dialogue = self._base.dialogue

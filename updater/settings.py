@@ -39,6 +39,26 @@ class Trained(BaseModel):
         return self
 
 
+class RetrySettings(BaseModel):
+    """What an update tries otherwise after a refusal; which of it depends on the reason (`updater/attempts.py`)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    num_retries: int = Field(
+        default=1, ge=0, le=1, description="Retries with safer settings before a refused batch is split."
+    )
+    slower: float = Field(
+        default=0.5, gt=0, le=1, description="Factor of the learning rate after older knowledge or anchors have moved."
+    )
+    much_slower: float = Field(
+        default=0.1, gt=0, le=1, description="Factor of the learning rate after steps that were far too large."
+    )
+    longer: float = Field(default=2.0, ge=1, description="Factor of the most steps.")
+    more_kept: float = Field(
+        default=2.0, ge=1, description="Factor of weight and number of replayed sentences, or anchors, in a step."
+    )
+
+
 class UpdateSettings(BaseModel):
     """Settings of one update. The defaults suit the embedded model on two cores.
 
@@ -77,6 +97,9 @@ class UpdateSettings(BaseModel):
         default=32, ge=1, description="Teacher tokens kept at each position; the rest is one tail bucket."
     )
     num_anchors: int = Field(default=120, ge=1, description="Fresh unrelated sentences drawn for each update.")
+    num_contradictions: int = Field(
+        default=40, ge=0, description="Most questions about what is known behind a note that says otherwise."
+    )
     num_replay: int = Field(
         default=400, ge=0, description="Stored targets of earlier experiences sampled for each update."
     )
@@ -115,6 +138,13 @@ class UpdateSettings(BaseModel):
         description="Versions after which the sums of one are stored, so that opening a later one reads fewer deltas; "
         "0 never.",
     )
+    budget_seconds: float | None = Field(
+        default=None,
+        gt=0,
+        description="Most seconds of an attempt, from its batch to its verdict: training cools down in time for the "
+        "gate, after nine steps at least. None: as long as its steps take.",
+    )
+    retry: RetrySettings = Field(default=RetrySettings(), description="What is tried otherwise after a refusal.")
     lease_seconds: float = Field(
         default=120.0, gt=0, le=3600, description="Life of the updater lease; renewed between the stages of an update."
     )
