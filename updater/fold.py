@@ -23,7 +23,7 @@ from memory_log.records import Snapshot, Version
 from updater.delta import Change, read_delta
 from updater.language_model import LanguageModel, weights_hash, weights_of
 from updater.refold import MOST_TOGETHER, Bound, Sums, border_cases, bound_of, turned_to
-from updater.snapshots import changed_sums, read_snapshot, write_snapshot
+from updater.snapshots import changed_sums, read_snapshot, snapshot_bytes
 
 LEAST_SAVED: Final = 4
 """Deltas that a snapshot must save, compared with the kept fold, to be worth reading: it is several times as large."""
@@ -222,12 +222,8 @@ class VersionWeights:
         created_at = self._clock()
         path = f"{lineage}/snapshot-{number}-{created_at:%Y%m%d-%H%M%S-%f}.safetensors"
         recorded = version.weights_hash or self.base.fingerprint
-        sha256, num_bytes = self._blobs.put(
-            path,
-            lambda aside: write_snapshot(
-                aside, changed, base_fingerprint=self.base.fingerprint, weights_hash=recorded
-            ),
-        )
+        content = snapshot_bytes(changed, base_fingerprint=self.base.fingerprint, weights_hash=recorded)
+        sha256, num_bytes = self._blobs.put(path, content)
         return self._log.add_snapshot(
             Snapshot(
                 lineage=lineage, version=number, path=path, sha256=sha256, num_bytes=num_bytes,
