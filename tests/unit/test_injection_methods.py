@@ -126,10 +126,10 @@ def test_baselines_see_as_many_sentences_a_step_as_ours() -> None:
 
 def test_the_open_gate_admits_what_is_wrong_and_refuses_what_is_not_finite() -> None:
     bad = dict.fromkeys(
-        ("efficacy", "retention", "retention_before", "reading_kept", "reading_kept_before", "kl_nats"), 0.0
-    ) | {"false_recall": 1.0, "num_held_out_near_misses": 50.0, "drift_nats": 900.0}
-    assert verdict(bad, open_gate()) is None
-    assert verdict({**bad, "drift_nats": float("nan")}, open_gate()) is not None
+        ("efficacy", "retention", "reading_kept", "retention_before", "reading_kept_before", "kl_before_nats"), 0.0
+    ) | {"false_recall": 1.0, "num_held_out_near_misses": 50.0, "drift_nats": 900.0, "kl_nats": 9.0}
+    assert not verdict(bad, open_gate())
+    assert verdict({**bad, "drift_nats": float("nan")}, open_gate())
 
 
 def test_settings_come_from_key_value_words() -> None:
