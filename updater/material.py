@@ -261,7 +261,8 @@ class MaterialMaker:
         still_true -= self._changes.untrue_already(lineage, experiences, sentences)
         subjects = {sentence.subject for sentence in sentences if sentence.kind == "question"}
         anchors = self._unrelated(lineage, anchors, subjects, seed)
-        readings = [anchor for anchor in anchors if anchor.notes]
+        to_write = [anchor for anchor in anchors if anchor.notes and self._asks_to_write(anchor)]
+        readings = [anchor for anchor in anchors if anchor.notes and not self._asks_to_write(anchor)]
         replay = self._log.replay_targets(lineage, limit=self._settings.num_replay, seed=seed)
         replay = [target for target in replay if target.id not in superseded]
         rng = random.Random(seed)
@@ -270,7 +271,7 @@ class MaterialMaker:
         return Material(
             about=about,
             anchors=self._anchor_targets([anchor for anchor in anchors if not anchor.notes]),
-            reading_anchors=self._anchor_targets(readings[NUM_GATE_READING:]),
+            reading_anchors=self._anchor_targets([*readings[NUM_GATE_READING:], *to_write]),
             contradictions=self._anchor_targets(self._contradictions(about, replay, readings, rng)),
             read=read_by_base(
                 self._base, self._anchor_targets(with_more_notes(readings[:NUM_GATE_READING], random.Random(seed)))
@@ -280,6 +281,11 @@ class MaterialMaker:
             watched_replay=[TeacherTargets.from_bytes(t.payload) for t in watched if t.id not in superseded],
             superseded=superseded,
         )
+
+    def _asks_to_write(self, anchor: Anchor) -> bool:
+        """Whether an anchor asks for a question, which nobody can get right or wrong."""
+        style = self._base.dialogue.style
+        return anchor.prompt in (style.write_question, style.write_near_miss)
 
     def _contradictions(
         self,
