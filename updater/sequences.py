@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
+from transformers import DynamicCache, PreTrainedModel
 
 from memory_log.errors import EmptyMask
 from updater.dialogue import left_padded
@@ -47,18 +47,29 @@ def collate(sentences: Sequence[TokenizedSentence], pad_token_id: int, device: t
     return CompletionBatch(input_ids, attention_mask, completion_ids, mask.bool())
 
 
-def completion_logits(model: PreTrainedModel, batch: CompletionBatch) -> Tensor:
-    """The model's logits for every completion token, given all before it: [B, T, V]."""
+def completion_logits(model: PreTrainedModel, batch: CompletionBatch, prefix: DynamicCache | None = None) -> Tensor:
+    """The model's logits for every completion token, given all before it: [B, T, V].
+
+    Args:
+        model: any causal LM.
+        batch: what is read.
+        prefix: what stands before every row of the batch and has been read already (`updater.caches.read_prefix`).
+    """
     num_positions = batch.completion_ids_BT.shape[1]
+    mask_BS = batch.attention_mask_BS
+    if prefix is not None:
+        mask_BS = torch.nn.functional.pad(mask_BS, (prefix.get_seq_length(), 0), value=1)
     call: Any = model
     names = inspect.signature(getattr(model, "get_base_model", lambda: model)().forward).parameters
     options: dict[str, Any] = {}
     if "position_ids" in names:  # models such as Bloom count from the mask by themselves
-        options["position_ids"] = (batch.attention_mask_BS.cumsum(-1) - 1).clamp_min(0)
+        options["position_ids"] = (mask_BS.cumsum(-1) - 1).clamp_min(0)[:, -batch.input_ids_BS.shape[1] :]
     if "logits_to_keep" in names:
         options["logits_to_keep"] = num_positions + 1
+    if prefix is not None:
+        options["past_key_values"] = prefix
     logits: Tensor = call(
-        input_ids=batch.input_ids_BS, attention_mask=batch.attention_mask_BS, use_cache=False, **options
+        input_ids=batch.input_ids_BS, attention_mask=mask_BS, use_cache=prefix is not None, **options
     ).logits
     return logits[:, -num_positions - 1 : -1]
 

@@ -13,13 +13,17 @@ import torch
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
-from transformers import PreTrainedModel
+from transformers import DynamicCache, PreTrainedModel
 
-from updater.memory import in_pieces
+from updater.caches import can_share_prefixes, read_prefix
+from updater.memory import in_pieces, naming_out_of_memory
 from updater.objective import forward_kl, top_k_targets
+from updater.prefixes import PrefixGroup, prefix_groups
 from updater.sequences import CompletionBatch, TokenizedSentence, collate, completion_logits
 
 TEACHER_BATCH: Final = 64
+Kept = tuple[Tensor, Tensor]
+"""teacher_logprobs_BTK and teacher_ids_BTK of `top_k_targets`."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,9 @@ def compute_targets(
     """Run the teacher once over every sentence, with its context, and keep the k most likely tokens at each completion
     position.
 
+    What several contexts begin with, such as an experience that many sentences are about, is read once for all of them
+    where the teacher's cache allows it (`updater.caches.can_share_prefixes`); elsewhere each is read in full.
+
     Args:
         teacher: theta_0, frozen.
         sentences: what the student will see.
@@ -77,23 +84,35 @@ def compute_targets(
         OutOfMemory: not even one sentence fits into memory.
     """
     found: list[TeacherTargets | None] = [None] * len(sentences)
-    order = sorted(range(len(sentences)), key=lambda index: len(contexts[index]))
+    for group in prefix_groups(contexts, most=TEACHER_BATCH, sharing=can_share_prefixes(teacher)):
+        prefix = _read(teacher, contexts[group.rows[0]][: group.num_shared])
 
-    def expected(rows: Sequence[int]) -> tuple[Tensor, Tensor]:
-        with_context = [TokenizedSentence(tuple(contexts[row]), sentences[row].completion_ids) for row in rows]
-        batch = collate(with_context, pad_token_id, teacher.device)
-        return top_k_targets(completion_logits(teacher, batch), k)
+        def expected(rows: Sequence[int], group: PrefixGroup = group, prefix: DynamicCache | None = prefix) -> Kept:
+            rest = [
+                TokenizedSentence(tuple(contexts[row][group.num_shared :]), sentences[row].completion_ids)
+                for row in rows
+            ]
+            batch = collate(rest, pad_token_id, teacher.device)
+            return top_k_targets(completion_logits(teacher, batch, prefix), k)
 
-    pieces = in_pieces(order, expected, most=TEACHER_BATCH, model=teacher, work="teacher targets")
-    for rows, (logprobs_BTK, ids_BTK) in pieces:
-        for place, row in enumerate(rows):
-            length = len(sentences[row].completion_ids)
-            found[row] = TeacherTargets(
-                sentences[row],
-                ids_BTK[place, -length:].to(torch.int32).cpu().clone(),
-                logprobs_BTK[place, -length:].to(torch.float16).cpu().clone(),
-            )
+        pieces = in_pieces(group.rows, expected, most=TEACHER_BATCH, model=teacher, work="teacher targets")
+        for rows, (logprobs_BTK, ids_BTK) in pieces:
+            for place, row in enumerate(rows):
+                length = len(sentences[row].completion_ids)
+                found[row] = TeacherTargets(
+                    sentences[row],
+                    ids_BTK[place, -length:].to(torch.int32).cpu().clone(),
+                    logprobs_BTK[place, -length:].to(torch.float16).cpu().clone(),
+                )
     return [targets for targets in found if targets is not None]
+
+
+def _read(teacher: PreTrainedModel, token_ids: Sequence[int]) -> DynamicCache | None:
+    """What a group's sentences begin with, read once; None where they share nothing."""
+    if not token_ids:
+        return None
+    with naming_out_of_memory("teacher targets"):
+        return read_prefix(teacher, token_ids)
 
 
 def collate_targets(
