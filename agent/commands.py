@@ -195,6 +195,9 @@ def _print_report(report: UpdateReport) -> None:
         print(f"  note      {report.reason}")
     if report.num_refused:
         print(f"  refused   {count(report.num_refused, 'experience')}, see: selfparam log --state refused")
+    if report.num_windows > report.num_experiences:
+        unread = f", {report.num_unread_windows} of them without enough questions" if report.num_unread_windows else ""
+        print(f"  read in   {report.num_windows} windows{unread}")
     print(f"  efficacy  {report.efficacy:.2f} of held-out sentences are answered as they would be with notes")
     print(f"  KL        {report.kl_before_nats:.3f} -> {report.kl_after_nats:.3f} nats a token on held-out sentences")
     print(

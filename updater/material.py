@@ -10,14 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from memory_log.log import MemoryLog
-from memory_log.records import Batch, Experience, NewTarget, StoredTarget
+from memory_log.records import Experience, StoredTarget
 from updater.anchors import Anchor, AnchorSource
+from updater.contexts import context_about, contexts_of, most_tokens
 from updater.filters import ExperienceFilter, allowed
-from updater.generation import MAX_NEW_TOKENS
 from updater.language_model import LanguageModel
-from updater.plan import PlannedExperience, PlannedSentence, PlannedSupersession, UpdatePlan
 from updater.report import NO_CONTEXT_GAIN, TOO_LONG, Progress
-from updater.sentences import Sentence, thinned, tokenize
+from updater.sentences import Sentence, thinned, tokenize, words_of
 from updater.sequences import TokenizedSentence
 from updater.settings import UpdateSettings
 from updater.supersession import Claim, still_true_within_batch, superseded_by
@@ -55,6 +54,10 @@ class Prepared:
     """As they may be learned; those that the filter refuses are missing."""
     material: Material | None = None
     refused: dict[int, str] = field(default_factory=dict)
+    num_windows: Counter[int] = field(default_factory=Counter)
+    """Contexts that each experience was read in."""
+    num_unread_windows: Counter[int] = field(default_factory=Counter)
+    """Those of them about which too few questions were found."""
 
     @property
     def reason(self) -> str:
@@ -95,31 +98,43 @@ class MaterialMaker:
         found = {number: allowed(self._log.get(number), self._filter) for number in ids}
         experiences = [one for one in found.values() if isinstance(one, Experience)]
         refused = {number: one for number, one in found.items() if isinstance(one, str)}
-        too_long = {one.id: length for one in experiences if (length := self._too_long(one.text))}
-        for number, length in too_long.items():
-            refused[number] = TOO_LONG.format(length=length, context=self._base.context_length)
+        contexts = [c for one in sorted(experiences, key=lambda one: one.id) for c in self._contexts(one, refused)]
         if refused:
             return Prepared(experiences, refused=refused)
         anchors = self._anchors(self._settings.num_anchors, seed)
-        informative, unread = self._understood(lineage, experiences, anchors, seed, progress)
-        if unread:
-            return Prepared(experiences, refused=dict.fromkeys(sorted(unread), NO_CONTEXT_GAIN))
-        return Prepared(experiences, self._material(lineage, experiences, informative, anchors, seed))
+        informative, unread = self._understood(lineage, contexts, anchors, seed, progress)
+        counts = Counter(sentence.experience_id for sentence, _ in informative if sentence.kind == "question")
+        for one in experiences:
+            if counts[one.id] < self._settings.min_questions:
+                refused[one.id] = NO_CONTEXT_GAIN
+        return Prepared(
+            experiences,
+            None if refused else self._material(lineage, contexts, informative, anchors, seed),
+            refused,
+            Counter(context.id for context in contexts),
+            Counter(context.id for context in unread),
+        )
 
-    def _too_long(self, text: str) -> int:
-        """The tokens of an experience that is too long to be read beside a later one; 0 where it fits."""
-        if self._base.context_length is None:
-            return 0
-        dialogue = self._base.dialogue
-        alone = len(dialogue.prompt_ids(dialogue.style.write_near_miss, [""]))
-        length = len(dialogue.prompt_ids(dialogue.style.write_near_miss, [text])) - alone
-        # A written question, one with exchanged words, and an answer come on top.
-        return length if alone + 2 * length + 3 * MAX_NEW_TOKENS > self._base.context_length else 0
+    def _contexts(self, experience: Experience, refused: dict[int, str]) -> list[Experience]:
+        """What of an experience is read at once; one that cannot be read is noted among the refused."""
+        found = contexts_of(self._base, experience, self._settings.teacher)
+        if not found:
+            refused[experience.id] = TOO_LONG.format(most=most_tokens(self._base, self._settings.teacher))
+        return found
 
     def _write(
-        self, lineage: str, experiences: Sequence[Experience], anchors: Sequence[Anchor], seed: int
+        self,
+        lineage: str,
+        experiences: Sequence[Experience],
+        contexts: Sequence[Experience],
+        anchors: Sequence[Anchor],
+        seed: int,
     ) -> WrittenSentences:
+        told = [(context.id, set(words_of(context.text))) for context in contexts]
+
         def has_history(words: Sequence[str], experience_id: int) -> bool:
+            if any(number == experience_id and set(words) <= text for number, text in told):
+                return True
             return any(found.id != experience_id for found in self._log.experiences_mentioning(lineage, words, limit=2))
 
         strangers = [anchor for anchor in anchors if anchor.words]
@@ -128,22 +143,27 @@ class MaterialMaker:
         )
 
     def _understood(
-        self, lineage: str, experiences: Sequence[Experience], anchors: Sequence[Anchor], seed: int, progress: Progress
-    ) -> tuple[list[tuple[Sentence, TeacherTargets]], set[int]]:
-        """Sentences worth learning, and the experiences about which too few were found, even when asked for twice."""
-        informative: list[tuple[Sentence, TeacherTargets]] = []
-        unread = {experience.id for experience in experiences}
+        self,
+        lineage: str,
+        contexts: Sequence[Experience],
+        anchors: Sequence[Anchor],
+        seed: int,
+        progress: Progress,
+    ) -> tuple[list[tuple[Sentence, TeacherTargets]], list[Experience]]:
+        """Sentences worth learning, and the contexts about which too few were found, even when asked for twice."""
+        informative: dict[int, list[tuple[Sentence, TeacherTargets]]] = {}
+        unread = list(range(len(contexts)))
         for attempt in range(2):
-            waiting = [experience for experience in experiences if experience.id in unread]
-            if waiting:
+            for turn, places in enumerate(_turns(contexts, unread)):
                 progress("writing sentences", attempt, 2)
-                written = self._write(lineage, waiting, anchors, seed + attempt)
+                asked = [contexts[place] for place in places]
+                written = self._write(lineage, asked, contexts, anchors, seed + attempt + 2 * turn)
                 progress("teacher targets", attempt, 2)
-                informative = [(s, target) for s, target in informative if s.experience_id not in unread]
-                informative += self._informative(written.sentences)
-                counts = Counter(s.experience_id for s, _ in informative if s.kind == "question")
-                unread = {number for number in unread if counts[number] < self._settings.min_questions}
-        return informative, unread
+                found = self._informative(written.sentences)
+                for place in places:
+                    informative[place] = [pair for pair in found if pair[0].experience_id == contexts[place].id]
+            unread = [place for place in unread if _num_questions(informative[place]) < self._settings.min_questions]
+        return [pair for place in sorted(informative) for pair in informative[place]], [contexts[p] for p in unread]
 
     def _informative(self, sentences: Sequence[Sentence]) -> list[tuple[Sentence, TeacherTargets]]:
         """Sentences with their teacher targets, without questions that theta_0 answers as well without context."""
@@ -163,15 +183,15 @@ class MaterialMaker:
     def _material(
         self,
         lineage: str,
-        experiences: Sequence[Experience],
+        contexts: Sequence[Experience],
         informative: list[tuple[Sentence, TeacherTargets]],
         anchors: Sequence[Anchor],
         seed: int,
     ) -> Material:
         """All that the update trains on and is measured with, from theta_0 or from the log."""
         sentences = [sentence for sentence, _ in informative]
-        superseded = self._superseded(lineage, experiences, sentences)
-        still_true = set(still_true_within_batch(self._base, experiences, sentences))
+        superseded = self._superseded(lineage, contexts, sentences)
+        still_true = set(still_true_within_batch(self._base, contexts, sentences))
         anchors = [anchor for anchor in anchors if not self._is_known(lineage, anchor.words)]
         replay = self._log.replay_targets(lineage, limit=self._settings.num_replay, seed=seed)
         replay = [target for target in replay if target.id not in superseded]
@@ -188,13 +208,13 @@ class MaterialMaker:
         )
 
     def _superseded(
-        self, lineage: str, experiences: Sequence[Experience], sentences: Sequence[Sentence]
+        self, lineage: str, contexts: Sequence[Experience], sentences: Sequence[Sentence]
     ) -> dict[int, int]:
         """Older targets that this batch makes untrue, each with the experience that does it."""
         superseded: dict[int, int] = {}
-        sources: dict[int, Experience] = {}
-        for newer in experiences:
-            subjects = {s.subject for s in sentences if s.experience_id == newer.id and s.kind == "question"}
+        sources: dict[int, list[Experience]] = {}
+        for newer in contexts:
+            subjects = {s.subject for s in sentences if s.notes == (newer.text,) and s.kind == "question"}
             older = [
                 t
                 for t in self._log.targets_about(lineage, [(subject, None) for subject in sorted(subjects)])
@@ -204,18 +224,22 @@ class MaterialMaker:
                 if target.experience_id not in sources:
                     sources[target.experience_id] = self._source(target.experience_id)
             claims = [
-                Claim(target.id, sources[target.experience_id], target.prompt, target.completion) for target in older
+                Claim(target.id, context_about(sources[target.experience_id], said), target.prompt, target.completion)
+                for target in older
+                for said in [f"{target.prompt} {target.completion}"]
             ]
             superseded |= dict.fromkeys(superseded_by(self._base, newer, claims), newer.id)
         return superseded
 
-    def _source(self, experience_id: int) -> Experience:
-        """An older experience as it was learned: what its sentences say is compared with what it says."""
+    def _source(self, experience_id: int) -> list[Experience]:
+        """An older experience as it was learned, in the contexts that it is read in: what its sentences say is compared
+        with what it says."""
         stored = self._log.get(experience_id)
         found = allowed(stored, self._filter)
         # One that today's filter refuses was learned before; its sentences can become untrue like any others, and
         # nothing of what is asked about it here is stored.
-        return stored if isinstance(found, str) else found
+        learned_as = stored if isinstance(found, str) else found
+        return contexts_of(self._base, learned_as, self._settings.teacher) or [learned_as]
 
     def _is_known(self, lineage: str, words: Sequence[str]) -> bool:
         return bool(words) and bool(self._log.experiences_mentioning(lineage, words, limit=1))
@@ -250,74 +274,18 @@ class MaterialMaker:
         return replace(target, sentence=target.sentence._replace(prompt_ids=prompt_ids))
 
 
-def as_records(experiences: Sequence[Experience], material: Material) -> list[NewTarget]:
-    relations = {e.id: e.facts[0].relation if len(e.facts) == 1 else None for e in experiences}
-    return [
-        NewTarget(
-            experience_id=sentence.experience_id,
-            kind=sentence.kind,
-            prompt=sentence.prompt,
-            completion=sentence.completion,
-            subject=sentence.subject,
-            relation=relations[sentence.experience_id],
-            held_out=sentence.held_out,
-            context_gain_nats=sentence.gain_nats,
-            payload=target.to_bytes(),
-        )
-        for sentence, target in material.about
-    ]
+def _turns(contexts: Sequence[Experience], places: Sequence[int]) -> list[list[int]]:
+    """Places of contexts in turns, no two of one experience in a turn: each window is asked about by itself."""
+    turns: list[list[int]] = []
+    taken: Counter[int] = Counter()
+    for place in places:
+        number = contexts[place].id
+        if taken[number] == len(turns):
+            turns.append([])
+        turns[taken[number]].append(place)
+        taken[number] += 1
+    return turns
 
 
-def as_plan(log: MemoryLog, batch: Batch, parts: Sequence[Prepared]) -> UpdatePlan:
-    """What an update of this batch would do that falls into these parts."""
-    learning = [(part, part.material) for part in parts if part.material is not None]
-    refused = {number: reason for part in parts for number, reason in part.refused.items()}
-    learned_as = {one.id: one for part in parts for one in part.experiences}
-    part_of = {one.id: place for place, (part, _) in enumerate(learning, start=1) for one in part.experiences}
-    return UpdatePlan(
-        lineage=batch.lineage,
-        parent=batch.parent_version,
-        num_versions=len(learning),
-        experiences=tuple(
-            PlannedExperience(
-                experience_id=number,
-                text=learned_as[number].text if number in learned_as else "",
-                changed_by_filter=_is_changed(log.get(number), learned_as.get(number)),
-                refused=refused.get(number),
-                part=part_of.get(number),
-            )
-            for number in batch.experience_ids
-        ),
-        sentences=tuple(
-            PlannedSentence(
-                experience_id=sentence.experience_id,
-                kind=sentence.kind,
-                prompt=sentence.prompt,
-                completion=sentence.completion,
-                held_out=sentence.held_out,
-                gain_nats=sentence.gain_nats,
-            )
-            for _, material in learning
-            for sentence, _ in material.about
-        ),
-        superseded=tuple(
-            PlannedSupersession(
-                target_id=target.id,
-                experience_id=target.experience_id,
-                by_experience=material.superseded[target.id],
-                prompt=target.prompt,
-                completion=target.completion,
-            )
-            for _, material in learning
-            for target in log.targets_by_ids(sorted(material.superseded))
-        ),
-        num_anchors=sum(len(material.anchors) + len(material.reading_anchors) for _, material in learning),
-        num_replayed=sum(
-            len(material.replay_questions) + len(material.replay_near_misses) for _, material in learning
-        ),
-        seconds=0.0,
-    )
-
-
-def _is_changed(told: Experience, learned_as: Experience | None) -> bool:
-    return learned_as is not None and (told.text, told.facts) != (learned_as.text, learned_as.facts)
+def _num_questions(found: Sequence[tuple[Sentence, TeacherTargets]]) -> int:
+    return sum(sentence.kind == "question" for sentence, _ in found)

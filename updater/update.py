@@ -26,7 +26,8 @@ from updater.filters import ExperienceFilter
 from updater.fold import VersionWeights, add_delta, load_weights
 from updater.gate import exactness, verdict
 from updater.language_model import LanguageModel, weights_hash
-from updater.material import Material, MaterialMaker, Prepared, as_plan, as_records
+from updater.material import Material, MaterialMaker, Prepared
+from updater.material_records import as_plan, as_records
 from updater.memory import naming_out_of_memory
 from updater.plan import UpdatePlan
 from updater.report import NOT_FINITE, Progress, UpdateReport, silent
@@ -153,6 +154,11 @@ class Updater:
 
         prepared = self._maker.prepare(lease.lineage, ids, seed, progress)
         material = prepared.material
+        read = {
+            "num_windows": prepared.num_windows.total(),
+            "num_unread_windows": prepared.num_unread_windows.total(),
+        }
+        report = report.model_copy(update=read)
         if material is None:
             why = {"reason": prepared.reason, "seconds": time.monotonic() - started}
             return report.model_copy(update=why), set(prepared.refused)
@@ -285,6 +291,8 @@ def _merged(whole: UpdateReport, parts: Sequence[UpdateReport]) -> UpdateReport:
             "parent": whole.parent,
             "num_experiences": whole.num_experiences,
             "num_refused": num_refused,
+            "num_windows": sum(part.num_windows for part in parts if part.admitted),
+            "num_unread_windows": sum(part.num_unread_windows for part in parts if part.admitted),
             "reason": reasons or whole.reason,
             "seconds": whole.seconds + sum(part.seconds for part in parts),
         }
