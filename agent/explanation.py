@@ -10,7 +10,7 @@ from memory_log.fields import Record
 from memory_log.log import MemoryLog
 from memory_log.records import Experience, ExperienceState, Membership, Probe, ProbeResult, StoredTarget
 from updater.filters import REFUSED_BY_FILTER, ExperienceFilter, allowed
-from updater.report import NO_CONTEXT_GAIN, NOT_FINITE
+from updater.report import NO_CONTEXT_GAIN, NOT_FINITE, TEACHER_COLLAPSED
 
 SentenceState = Literal["live", "superseded", "not admitted", "rolled back"]
 
@@ -138,6 +138,8 @@ def advice(experience: Experience) -> str | None:
             "the model reads too little in it, or knows it already: see what it answers with `selfparam ask`, and tell "
             "it again in plainer words, one statement a text"
         )
+    if reason == TEACHER_COLLAPSED:
+        return f"set the update settings' teacher to the base model, then: selfparam log requeue {experience.id}"
     if reason == NOT_FINITE:
         return f"lower the learning rate of the update settings, then: selfparam log requeue {experience.id}"
     return "the gate found that learning it fails or does harm: tell it again in other words, or in smaller pieces"

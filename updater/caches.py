@@ -51,7 +51,7 @@ def _rotations(model: PreTrainedModel) -> set[str]:
     return {str(kind["rope_type"]) for kind in kinds if "rope_type" in kind}
 
 
-class SharedLayer(DynamicLayer):
+class SharedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
     """A layer's keys and values of one prefix, for any number of rows that go on from it.
 
     What the rows add is handed to the attention and not kept: each row is read once, and keeping all layers' copies of
@@ -59,7 +59,7 @@ class SharedLayer(DynamicLayer):
     """
 
     def __init__(self, keys_1HSD: Tensor, values_1HSD: Tensor) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.keys, self.values = keys_1HSD, values_1HSD
         self.dtype, self.device = keys_1HSD.dtype, keys_1HSD.device
         self.is_initialized = True

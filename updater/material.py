@@ -15,13 +15,15 @@ from updater.anchors import Anchor, AnchorSource
 from updater.contexts import context_about, contexts_of, most_tokens
 from updater.filters import ExperienceFilter, allowed
 from updater.language_model import LanguageModel
-from updater.report import NO_CONTEXT_GAIN, TOO_LONG, Progress
-from updater.sentences import Sentence, thinned, tokenize, words_of
+from updater.report import NO_CONTEXT_GAIN, TEACHER_COLLAPSED, TOO_LONG, Progress
+from updater.sentences import Sentence, thinned, words_of
 from updater.sequences import TokenizedSentence
 from updater.settings import UpdateSettings
 from updater.supersession import Claim, still_true_within_batch, superseded_by
-from updater.targets import TeacherTargets, compute_targets, sentence_kl
-from updater.writing import WrittenSentences, write_sentences
+from updater.targets import TeacherTargets, compute_targets
+from updater.teacher import Taught, Teacher, taught, untaught
+from updater.understanding import understood
+from updater.writing import write_sentences
 
 NUM_GATE_REPLAY = 64
 
@@ -69,11 +71,12 @@ class MaterialMaker:
     """Makes the material of updates of any lineage.
 
     Args:
-        base: theta_0, which writes, answers and teaches.
+        base: theta_0, which writes and answers.
         log: the durable log.
         settings: how an update is made.
         anchors: source of unrelated sentences.
         experience_filter: what of each experience may be learned; None lets everything through.
+        teacher: whose expectations are taught.
     """
 
     def __init__(
@@ -83,9 +86,10 @@ class MaterialMaker:
         settings: UpdateSettings,
         anchors: AnchorSource,
         experience_filter: ExperienceFilter | None,
+        teacher: Teacher,
     ) -> None:
         self._base, self._log, self._settings = base, log, settings
-        self._anchors, self._filter = anchors, experience_filter
+        self._anchors, self._filter, self._teacher = anchors, experience_filter, teacher
         self._pad = base.dialogue.pad_token_id
 
     def prepare(self, lineage: str, ids: Sequence[int], seed: int, progress: Progress) -> Prepared:
@@ -95,24 +99,31 @@ class MaterialMaker:
             FilterFailed: the filter raised.
         """
         progress("writing sentences", 0, 1)
-        found = {number: allowed(self._log.get(number), self._filter) for number in ids}
-        experiences = [one for one in found.values() if isinstance(one, Experience)]
-        refused = {number: one for number, one in found.items() if isinstance(one, str)}
+        filtered = {number: allowed(self._log.get(number), self._filter) for number in ids}
+        experiences = [one for one in filtered.values() if isinstance(one, Experience)]
+        refused = {number: one for number, one in filtered.items() if isinstance(one, str)}
         contexts = [c for one in sorted(experiences, key=lambda one: one.id) for c in self._contexts(one, refused)]
         if refused:
             return Prepared(experiences, refused=refused)
         anchors = self._anchors(self._settings.num_anchors, seed)
-        informative, unread = self._understood(lineage, contexts, anchors, seed, progress)
-        counts = Counter(sentence.experience_id for sentence, _ in informative if sentence.kind == "question")
-        for one in experiences:
-            if counts[one.id] < self._settings.min_questions:
-                refused[one.id] = NO_CONTEXT_GAIN
+        teacher = self._teacher(lineage)
+        found = understood(
+            contexts,
+            lambda asked, turn: self._write(lineage, asked, contexts, anchors, seed + turn),
+            lambda sentences: taught(teacher, self._base, sentences, self._settings.kept_tokens),
+            self._settings,
+            progress,
+        )
+        poor = {one.id for one in experiences if found.num_questions(one.id) < self._settings.min_questions}
+        poor_sentences = [sentence for sentence in found.without_gain if sentence.experience_id in poor]
+        collapsed = untaught(teacher, self._base, poor_sentences, self._settings)
+        refused = {number: TEACHER_COLLAPSED if number in collapsed else NO_CONTEXT_GAIN for number in sorted(poor)}
         return Prepared(
             experiences,
-            None if refused else self._material(lineage, contexts, informative, anchors, seed),
+            None if refused else self._material(lineage, contexts, found.worth_learning, anchors, seed),
             refused,
             Counter(context.id for context in contexts),
-            Counter(context.id for context in unread),
+            Counter(context.id for context in found.unread),
         )
 
     def _contexts(self, experience: Experience, refused: dict[int, str]) -> list[Experience]:
@@ -129,7 +140,7 @@ class MaterialMaker:
         contexts: Sequence[Experience],
         anchors: Sequence[Anchor],
         seed: int,
-    ) -> WrittenSentences:
+    ) -> list[Sentence]:
         told = [(context.id, set(words_of(context.text))) for context in contexts]
 
         def has_history(words: Sequence[str], experience_id: int) -> bool:
@@ -138,53 +149,16 @@ class MaterialMaker:
             return any(found.id != experience_id for found in self._log.experiences_mentioning(lineage, words, limit=2))
 
         strangers = [anchor for anchor in anchors if anchor.words]
-        return write_sentences(
+        written = write_sentences(
             self._base, experiences, self._settings, seed=seed, strangers=strangers, has_history=has_history
         )
-
-    def _understood(
-        self,
-        lineage: str,
-        contexts: Sequence[Experience],
-        anchors: Sequence[Anchor],
-        seed: int,
-        progress: Progress,
-    ) -> tuple[list[tuple[Sentence, TeacherTargets]], list[Experience]]:
-        """Sentences worth learning, and the contexts about which too few were found, even when asked for twice."""
-        informative: dict[int, list[tuple[Sentence, TeacherTargets]]] = {}
-        unread = list(range(len(contexts)))
-        for attempt in range(2):
-            for turn, places in enumerate(_turns(contexts, unread)):
-                progress("writing sentences", attempt, 2)
-                asked = [contexts[place] for place in places]
-                written = self._write(lineage, asked, contexts, anchors, seed + attempt + 2 * turn)
-                progress("teacher targets", attempt, 2)
-                found = self._informative(written.sentences)
-                for place in places:
-                    informative[place] = [pair for pair in found if pair[0].experience_id == contexts[place].id]
-            unread = [place for place in unread if _num_questions(informative[place]) < self._settings.min_questions]
-        return [pair for place in sorted(informative) for pair in informative[place]], [contexts[p] for p in unread]
-
-    def _informative(self, sentences: Sequence[Sentence]) -> list[tuple[Sentence, TeacherTargets]]:
-        """Sentences with their teacher targets, without questions that theta_0 answers as well without context."""
-        if not sentences:
-            return []
-        without, contexts = tokenize(self._base, sentences)
-        targets = compute_targets(
-            self._base.model, without, contexts, k=self._settings.kept_tokens, pad_token_id=self._pad
-        )
-        gains = sentence_kl(self._base.model, targets, self._pad)
-        return [
-            (sentence._replace(gain_nats=gain), target)
-            for sentence, target, gain in zip(sentences, targets, gains, strict=True)
-            if sentence.kind == "near_miss" or gain >= self._settings.min_gain_nats
-        ]
+        return written.sentences
 
     def _material(
         self,
         lineage: str,
         contexts: Sequence[Experience],
-        informative: list[tuple[Sentence, TeacherTargets]],
+        informative: Sequence[Taught],
         anchors: Sequence[Anchor],
         seed: int,
     ) -> Material:
@@ -272,20 +246,3 @@ class MaterialMaker:
         """The same targets behind a thinned prompt."""
         prompt_ids = tuple(self._base.dialogue.prompt_ids(thinned(prompt, subject, rng)))
         return replace(target, sentence=target.sentence._replace(prompt_ids=prompt_ids))
-
-
-def _turns(contexts: Sequence[Experience], places: Sequence[int]) -> list[list[int]]:
-    """Places of contexts in turns, no two of one experience in a turn: each window is asked about by itself."""
-    turns: list[list[int]] = []
-    taken: Counter[int] = Counter()
-    for place in places:
-        number = contexts[place].id
-        if taken[number] == len(turns):
-            turns.append([])
-        turns[taken[number]].append(place)
-        taken[number] += 1
-    return turns
-
-
-def _num_questions(found: Sequence[tuple[Sentence, TeacherTargets]]) -> int:
-    return sum(sentence.kind == "question" for sentence, _ in found)

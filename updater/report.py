@@ -15,6 +15,10 @@ TOO_LONG = (
 NO_CONTEXT_GAIN = (
     "no context gain: with the experience in its prompt the model answers too few questions that it could not without"
 )
+TEACHER_COLLAPSED = (
+    "no context gain, though the base model has it and this version does not know it: the teacher has collapsed, it "
+    "answers with the experience in its prompt as without; let the base model teach"
+)
 
 
 def silent(stage: str, done: int, total: int) -> None:

@@ -33,6 +33,7 @@ from updater.plan import UpdatePlan
 from updater.report import NOT_FINITE, Progress, UpdateReport, silent
 from updater.settings import GateSettings, UpdateSettings
 from updater.targets import TeacherTargets
+from updater.teacher import teacher_of
 from updater.training import TrainingResult, TrainingSet, train
 
 SEED_STRIDE = 1_000_003
@@ -69,8 +70,10 @@ class Updater:
         self.settings = settings or UpdateSettings()
         self.gate = gate or GateSettings()
         self.versions = VersionWeights(base, log, blobs)
-        self._maker = MaterialMaker(base, log, self.settings, anchors, experience_filter)
         self._theta_n: PreTrainedModel = copy.deepcopy(base.model)
+        # The teacher may use the copy's weights: training sets them anew.
+        teacher = teacher_of(self.settings.teacher, base, self.versions, log, self._theta_n)
+        self._maker = MaterialMaker(base, log, self.settings, anchors, experience_filter, teacher)
         self._pad = base.dialogue.pad_token_id
 
     def update(
@@ -154,11 +157,8 @@ class Updater:
 
         prepared = self._maker.prepare(lease.lineage, ids, seed, progress)
         material = prepared.material
-        read = {
-            "num_windows": prepared.num_windows.total(),
-            "num_unread_windows": prepared.num_unread_windows.total(),
-        }
-        report = report.model_copy(update=read)
+        num_windows, num_unread = prepared.num_windows.total(), prepared.num_unread_windows.total()
+        report = report.model_copy(update={"num_windows": num_windows, "num_unread_windows": num_unread})
         if material is None:
             why = {"reason": prepared.reason, "seconds": time.monotonic() - started}
             return report.model_copy(update=why), set(prepared.refused)
