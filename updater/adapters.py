@@ -4,6 +4,7 @@ Knows: peft. Refuses to know: objectives, minibatches, files.
 """
 
 import copy
+import itertools
 import warnings
 from typing import Any, Final
 
@@ -41,7 +42,7 @@ def adapted_layers(model: PreTrainedModel, lowest_adapted: float) -> list[str]:
 
 
 def attach_lora(theta_n: PreTrainedModel, settings: UpdateSettings) -> Any:  # noqa: ANN401 - peft's model has no useful static type
-    """A copy of theta_n with LoRA factors on its `adapted_layers`; only they train."""
+    """A model around theta_n's own weights with LoRA factors on its `adapted_layers`; only they train."""
     config = LoraConfig(
         r=settings.rank,
         lora_alpha=settings.rank,
@@ -49,7 +50,9 @@ def attach_lora(theta_n: PreTrainedModel, settings: UpdateSettings) -> Any:  # n
         lora_dropout=0.0,
         task_type="CAUSAL_LM",
     )
-    student = copy.deepcopy(theta_n)
+    # The copy's modules are its own, its tensors are theta_n's: they are frozen, and only read.
+    shared = {id(tensor): tensor for tensor in itertools.chain(theta_n.parameters(), theta_n.buffers())}
+    student = copy.deepcopy(theta_n, shared)
     if student.device.type == "cpu":
         # The fused kernel's bfloat16 backward is the slowest part of a step on CPUs.
         student.set_attn_implementation("eager")

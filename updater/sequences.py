@@ -2,7 +2,8 @@
 
 Knows: padding, positions, which logits to compute. Refuses to know: objectives, what the text says.
 
-Shapes: B = sentences, S = padded tokens of prompt + completion, T = longest completion, V = vocabulary.
+Shapes: B = sentences, S = padded tokens of prompt + completion, T = longest completion, N = completion tokens of all
+sentences, V = vocabulary, H = width of the states that a head reads.
 Everything is padded on the left, so that all completions end together and only the last T + 1 logits need computing.
 """
 
@@ -16,6 +17,8 @@ from transformers import DynamicCache, PreTrainedModel
 
 from memory_log.errors import EmptyMask
 from updater.dialogue import left_padded
+from updater.heads import PlainHead
+from updater.prefixes import PASS_TOKENS
 
 
 class TokenizedSentence(NamedTuple):
@@ -72,6 +75,40 @@ def completion_logits(model: PreTrainedModel, batch: CompletionBatch, prefix: Dy
         input_ids=batch.input_ids_BS, attention_mask=mask_BS, use_cache=prefix is not None, **options
     ).logits
     return logits[:, -num_positions - 1 : -1]
+
+
+def completion_states(parts: PlainHead, batch: CompletionBatch) -> Tensor:
+    """The states that the head makes the completion tokens' logits of, sentence by sentence: [N, H].
+
+    Only these positions go on: not the prompts', and not the padding of shorter completions.
+    """
+    num_positions = batch.completion_ids_BT.shape[1]
+    position_ids = (batch.attention_mask_BS.cumsum(-1) - 1).clamp_min(0)
+    options = {"attention_mask": batch.attention_mask_BS, "position_ids": position_ids, "use_cache": False}
+    states_BSH = parts.states(batch.input_ids_BS, options)
+    return states_BSH[:, -num_positions - 1 : -1][batch.mask_BT]
+
+
+def length_buckets(lengths: Sequence[int], *, most: int) -> list[list[int]]:
+    """Places of sequences in buckets that cost the fewest tokens once each is padded to its longest.
+
+    Args:
+        lengths: of the sequences, in tokens.
+        most: sequences in a bucket.
+    """
+    order = sorted(range(len(lengths)), key=lambda place: lengths[place])
+    # By end: the cost of all before it, and where the last bucket begins.
+    cheapest: list[tuple[int, int]] = [(0, 0)]
+    for end in range(1, len(order) + 1):
+        longest = lengths[order[end - 1]]
+        starts = range(max(0, end - most), end)
+        cheapest.append(min((cheapest[start][0] + (end - start) * longest + PASS_TOKENS, start) for start in starts))
+    buckets, end = [], len(order)
+    while end:
+        start = cheapest[end][1]
+        buckets.append(order[start:end])
+        end = start
+    return buckets[::-1]
 
 
 def exact_completions(logits_BTV: Tensor, batch: CompletionBatch, end_ids_B: Tensor | None = None) -> Tensor:

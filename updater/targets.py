@@ -16,10 +16,11 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
 from updater.caches import can_share_prefixes, read_prefix
+from updater.heads import plain_head
 from updater.memory import in_pieces, naming_out_of_memory
-from updater.objective import forward_kl, top_k_targets
+from updater.objective import forward_kl, kl_of_states, sentence_means, top_k_targets
 from updater.prefixes import PrefixGroup, prefix_groups
-from updater.sequences import CompletionBatch, TokenizedSentence, collate, completion_logits
+from updater.sequences import CompletionBatch, TokenizedSentence, collate, completion_logits, completion_states
 
 TEACHER_BATCH: Final = 64
 Kept = tuple[Tensor, Tensor]
@@ -140,6 +141,26 @@ def kl_per_position(
     return forward_kl(logits_BTV, logprobs_BTK, ids_BTK), batch, logits_BTV
 
 
+def kl_of_targets(
+    student: PreTrainedModel, targets: Sequence[TeacherTargets], pad_token_id: int
+) -> tuple[Tensor, Tensor]:
+    """The student's kl_BT in nats against stored targets and mask_BT, without ever holding all logits.
+
+    A model whose logits are not its head's alone makes all of them (`updater.heads.plain_head`).
+    """
+    parts = plain_head(student)
+    if parts is None:
+        kl_BT, batch, _ = kl_per_position(student, targets, pad_token_id)
+        return kl_BT, batch.mask_BT
+    batch, logprobs_BTK, ids_BTK = collate_targets(targets, pad_token_id, student.device)
+    device, mask_BT = student.device.type, batch.mask_BT
+    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else parts.weight_VH.dtype
+    bias_V = None if parts.bias_V is None else parts.bias_V.to(dtype)
+    states_NH = completion_states(parts, batch)
+    kl_N = kl_of_states(states_NH, parts.weight_VH.to(dtype), bias_V, logprobs_BTK[mask_BT], ids_BTK[mask_BT])
+    return torch.zeros(mask_BT.shape, device=kl_N.device).masked_scatter(mask_BT, kl_N), mask_BT
+
+
 @torch.inference_mode()
 def sentence_kl(model: PreTrainedModel, targets: Sequence[TeacherTargets], pad_token_id: int) -> list[float]:
     """Every sentence's mean KL in nats a token against its targets, in order."""
@@ -147,9 +168,7 @@ def sentence_kl(model: PreTrainedModel, targets: Sequence[TeacherTargets], pad_t
     order = sorted(range(len(targets)), key=lambda index: len(targets[index].sentence.prompt_ids))
 
     def means(rows: Sequence[int]) -> list[float]:
-        kl_BT, batch, _ = kl_per_position(model, [targets[row] for row in rows], pad_token_id)
-        means_B = torch.where(batch.mask_BT, kl_BT, 0.0).sum(-1) / batch.mask_BT.sum(-1)
-        return list(means_B.tolist())
+        return list(sentence_means(*kl_of_targets(model, [targets[row] for row in rows], pad_token_id)).tolist())
 
     for rows, found in in_pieces(order, means, most=TEACHER_BATCH, model=model, work="measuring sentences"):
         for row, mean in zip(rows, found, strict=True):

@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 
 from updater.adapters import attach_lora, learned_factors
 from updater.delta import LowRank
-from updater.gradients import accumulate_gradients, mean_kl, mean_or_zero, weighted_sentences
+from updater.gradients import accumulate_gradients, mean_kl, mean_or_zero, round_products, weighted_sentences
 from updater.memory import halving
 from updater.settings import UpdateSettings
 from updater.targets import TeacherTargets
@@ -111,6 +111,7 @@ def train(
     with torch.random.fork_rng(devices=[theta_n.device] if theta_n.device.type == "cuda" else []):
         torch.manual_seed(seed)
         student = attach_lora(theta_n, settings)
+    round_products(student)
     down = [parameter for name, parameter in student.named_parameters() if "lora_A" in name]
     up = [parameter for name, parameter in student.named_parameters() if "lora_B" in name]
     trained = [*down, *up]
