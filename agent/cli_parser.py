@@ -23,6 +23,8 @@ from agent.cli_parser_copies import add_copies
 from agent.cli_parser_doctor import add_doctor
 from agent.cli_parser_log import add_log
 from agent.cli_parser_models import add_models
+from agent.cli_parser_relearn import add_relearn
+from agent.cli_parser_versions import add_versions
 from agent.cli_parser_why import add_why
 from memory_log.records import ClaimOrder
 
@@ -74,7 +76,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_talking(subparsers)
     _add_learning(subparsers)
     add_log(subparsers)
-    _add_looking(subparsers)
+    add_relearn(subparsers)
+    add_versions(subparsers)
     add_why(subparsers)
     add_copies(subparsers)
     add_doctor(subparsers)
@@ -137,14 +140,6 @@ def _add_learning(subparsers: "argparse._SubParsersAction[argparse.ArgumentParse
         "goes on from N. Nothing is deleted: a rollback to the later version brings it back.",
     )  # fmt: skip
     rollback.add_argument("number", type=whole, metavar="N", help="number of an admitted version: see `versions`")
-
-
-def _add_looking(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    versions = add_command(
-        subparsers, "versions", commands.versions, "list versions",
-        "List every version with its parent and its figures; * marks the one that serves.",
-    )  # fmt: skip
-    add_json(versions, "print one JSON object a line")
 
 
 def _add_demo(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -81,6 +81,11 @@ def _add_disk(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]")
         help="deltas of rejected versions stay N days (default: 7)",
     )  # fmt: skip
     clean.add_argument(
+        "--keep-snapshots", type=whole, metavar="N",
+        help="keep only the newest N snapshots on the line of each lineage's serving version; older versions then open "
+        "more slowly (default: keep all)",
+    )  # fmt: skip
+    clean.add_argument(
         "--targets-per-experience", type=positive, metavar="N",
         help="keep at most N, 4 or more, of the target sentences of each learned experience; replay then draws from "
         "fewer (default: keep all)",

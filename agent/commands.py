@@ -18,13 +18,14 @@ from agent.cli_display import (
     print_answer,
     print_pause,
     print_table,
+    size,
     version_row,
 )
 from agent.home import Home
 from memory_log.errors import BadInput, NothingPending
 from memory_log.fields import MAX_TEXT_BYTES
 from memory_log.log import MemoryLog
-from memory_log.records import ClaimOrder, ExperienceState, Fact, NewExperience
+from memory_log.records import ClaimOrder, ExperienceState, Fact, NewExperience, VersionState
 from updater.report import UpdateReport
 
 
@@ -65,6 +66,10 @@ class Options(argparse.Namespace):
     file: str
     source: str
     is_relearn: bool
+    is_all: bool
+    is_anew: bool
+    without: list[int]
+    keep_snapshots: int | None
     keep_rejected_days: int
     targets_per_experience: int | None
     is_vacuum: bool
@@ -212,12 +217,20 @@ def versions(options: Options) -> int:
         all_versions = memory_log.versions(options.lineage)
         print_pause(memory_log.pause_of(options.lineage))
         head = memory_log.head(options.lineage).number if all_versions else None
+        snapshot_bytes = sum(one.num_bytes for one in memory_log.snapshots(options.lineage))
+        target_bytes = 0 if options.is_json else memory_log.target_bytes(options.lineage)
     if options.is_json:
         for version in all_versions:
             print(json.dumps({**json.loads(version.model_dump_json()), "serves": version.number == head}))
     elif all_versions:
         rows = [version_row(version, serves=version.number == head) for version in all_versions]
         print_table(VERSION_HEADINGS, rows)
+        kept = [one.delta for one in all_versions if one.state is not VersionState.REJECTED]
+        delta_bytes = sum(delta.num_bytes for delta in kept if delta is not None)
+        print(
+            f"deltas {size(delta_bytes)}, snapshots {size(snapshot_bytes)}, stored targets {size(target_bytes)}",
+            file=sys.stderr,
+        )
     else:
         print(f"no versions in lineage {options.lineage!r} yet; its first ask or update makes them", file=sys.stderr)
     return 0

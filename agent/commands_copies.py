@@ -134,6 +134,7 @@ def clean_up(options: Options) -> int:
     """Remove what the policy gives up."""
     policy = CleanPolicy(
         keep_rejected_days=options.keep_rejected_days,
+        keep_snapshots=options.keep_snapshots,
         targets_per_experience=options.targets_per_experience,
         is_vacuum=options.is_vacuum,
         is_dry_run=options.is_dry_run,
@@ -149,7 +150,9 @@ def _print_cleaned(cleaned: Cleaned, policy: CleanPolicy) -> None:
     verb = "would go" if policy.is_dry_run else "removed"
     for name in cleaned.files:
         print(f"  {name}")
-    print(f"{count(len(cleaned.files), 'delta file')} {verb}, {size(cleaned.num_files_bytes)}")
+    print(f"{count(len(cleaned.files), 'file')} {verb}, {size(cleaned.num_files_bytes)}")
+    if policy.keep_snapshots is not None:
+        print(f"{count(cleaned.num_snapshots, 'snapshot')} {verb}; a file goes once it is an hour old")
     if policy.targets_per_experience is not None:
         print(f"{count(cleaned.num_targets, 'target sentence')} {verb}, {size(cleaned.num_targets_bytes)}")
         if cleaned.num_targets and not policy.is_vacuum and not policy.is_dry_run:

@@ -96,9 +96,9 @@ def _print_what_knows(log: MemoryLog, one: Experience) -> None:
     names = ", ".join(f"version {number}" for number in knowing)
     if log.head(one.lineage).number in knowing:
         print(
-            f"  {names} still know{'s' if len(knowing) == 1 else ''} it, what is in the weights stays there. To serve "
-            f"without it: selfparam rollback {parent}, then selfparam update, which learns anew what else was learned "
-            "since"
+            f"  {names} still know{'s' if len(knowing) == 1 else ''} it, what is in the weights stays there. To learn "
+            f"anew without it: selfparam relearn --without {one.id}; to serve without it at once: selfparam rollback "
+            f"{parent}"
         )
     else:
         print(f"  {names} still know{'s' if len(knowing) == 1 else ''} it, none of which serves")

@@ -26,10 +26,11 @@ from memory_log.clock import Clock, utc_now
 from memory_log.errors import BackupCorrupt, BadInput, SchemaTooNew
 from memory_log.fields import Record
 from memory_log.files import READ_BYTES, aside_of, digest, new_folder, publish, sync
-from memory_log.records import DeltaRef
+from memory_log.records import DeltaRef, Snapshot
 
 BACKUP_SCHEMA_VERSION: Final = 1
 _BASE: Final = re.compile(rf"{BASES_FOLDER}/\w[\w.-]*\.json")
+_DELTA: Final = re.compile(rf"{BLOBS_FOLDER}/(?!.*/snapshot-\d+-[^/]*$).*")
 MANIFEST: Final = "manifest.json"
 MAX_MANIFEST_BYTES: Final = 1 << 26
 
@@ -65,8 +66,8 @@ class BackupManifest(Record):
 
     @property
     def num_deltas(self) -> int:
-        """Delta files among the members."""
-        return sum(member.name.startswith(f"{BLOBS_FOLDER}/") for member in self.members)
+        """Delta files among the members; snapshots, which follow from them, are not counted."""
+        return sum(bool(_DELTA.fullmatch(member.name)) for member in self.members)
 
 
 def write_backup(home: Home, file: Path, *, progress: Progress, clock: Clock = utc_now) -> BackupManifest:
@@ -92,9 +93,10 @@ def write_backup(home: Home, file: Path, *, progress: Progress, clock: Clock = u
         for base in sorted((home.path / BASES_FOLDER).glob("*.json")):
             paths[f"{BASES_FOLDER}/{base.name}"] = base
         blobs = home.blob_store()
-        for number, delta in enumerate(contents.deltas, 1):
-            paths[f"{BLOBS_FOLDER}/{delta.path}"] = blobs.path_verified(delta)
-            progress("verifying deltas", number, len(contents.deltas))
+        named = [*contents.deltas, *contents.snapshots]
+        for number, one in enumerate(named, 1):
+            paths[f"{BLOBS_FOLDER}/{one.path}"] = blobs.path_verified(one)
+            progress("verifying deltas", number, len(named))
         manifest = _manifest(home.config, contents, paths, clock)
         with archive.open("xb") as opened:
             _write_archive(opened, manifest, paths, progress)
@@ -281,13 +283,14 @@ def _check_agreement(file: Path, folder: Path, manifest: BackupManifest) -> None
     if config.log_url is not None or config.model != manifest.model:
         raise BackupCorrupt(f"{file} is damaged: its {CONFIG_FILE} is not the one that its {MANIFEST} tells of")
     held = {member.name: member for member in manifest.members}
-    for delta in contents.deltas:
-        if not _holds(held, delta):
-            raise BackupCorrupt(f"{file} is damaged: it lacks the delta {delta.path!r} that its log names")
+    for one in (*contents.deltas, *contents.snapshots):
+        if not _holds(held, one):
+            what = "snapshot" if isinstance(one, Snapshot) else "delta"
+            raise BackupCorrupt(f"{file} is damaged: it lacks the {what} {one.path!r} that its log names")
     if contents.base_fingerprints != manifest.base_fingerprints:
         raise BackupCorrupt(f"{file} is damaged: log and {MANIFEST} name different base models")
 
 
-def _holds(held: dict[str, BackupMember], delta: DeltaRef) -> bool:
-    member = held.get(f"{BLOBS_FOLDER}/{delta.path}")
-    return member is not None and (member.sha256, member.num_bytes) == (delta.sha256, delta.num_bytes)
+def _holds(held: dict[str, BackupMember], named: DeltaRef | Snapshot) -> bool:
+    member = held.get(f"{BLOBS_FOLDER}/{named.path}")
+    return member is not None and (member.sha256, member.num_bytes) == (named.sha256, named.num_bytes)

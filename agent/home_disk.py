@@ -62,6 +62,9 @@ class CleanPolicy(InputRecord):
     keep_rejected_days: int = Field(
         default=7, ge=0, le=36500, description="Deltas of rejected versions stay this many days."
     )
+    keep_snapshots: int | None = Field(
+        default=None, ge=0, description="Newest snapshots on the line of each head that stay; None keeps all."
+    )
     targets_per_experience: int | None = Field(
         default=None, description="Most stored target sentences of a learned experience; None keeps all."
     )
@@ -78,6 +81,8 @@ class Cleaned(Record):
     files: tuple[str, ...]
     """Names in the blobs folder."""
     num_files_bytes: int
+    num_snapshots: int
+    """Struck off; their files are among `files` once they are an hour old."""
     num_targets: int
     num_targets_bytes: int
     is_wal_taken_up: bool
@@ -88,12 +93,13 @@ class Cleaned(Record):
 def home_use(home: Home) -> HomeUse:
     """Weigh a home that may be in use."""
     with home.open_upkeep() as upkeep:
-        deltas, log = upkeep.deltas(), upkeep.use()
+        deltas, snapshots, log = upkeep.deltas(), upkeep.snapshots(), upkeep.use()
         found = _sizes(home.path)
-    states = {f"{BLOBS_FOLDER}/{delta.path}": delta.state for delta in deltas}
+    purposes = {f"{BLOBS_FOLDER}/{delta.path}": f"deltas, {delta.state.value}" for delta in deltas}
+    purposes |= {f"{BLOBS_FOLDER}/{one.path}": "snapshots" for one in snapshots}
     num_files, num_bytes = Counter[str](), Counter[str]()
     for name, size in found.items():
-        purpose = _purpose(name, states.get(name))
+        purpose = purposes.get(name) or _purpose(name)
         num_files[purpose] += 1
         num_bytes[purpose] += size
     return HomeUse(
@@ -121,9 +127,7 @@ def _sizes(folder: Path) -> dict[str, int]:
     return sizes
 
 
-def _purpose(name: str, state: VersionState | None) -> str:
-    if state is not None:
-        return f"deltas, {state.value}"
+def _purpose(name: str) -> str:
     if name.endswith(UNFINISHED):
         return "unfinished"
     if name.startswith(f"{BLOBS_FOLDER}/"):
@@ -134,8 +138,8 @@ def _purpose(name: str, state: VersionState | None) -> str:
 def clean(home: Home, policy: CleanPolicy, *, progress: Progress, clock: Clock = utc_now) -> Cleaned:
     """Remove what nothing needs any more, and what the policy gives up.
 
-    Files go that no version names, once they are an hour old; deltas of rejected versions, once they are as old as the
-    policy says; then surplus target sentences. The WAL is taken up into the log.
+    Files go that no version or snapshot names, once they are an hour old; deltas of rejected versions, once they are as
+    old as the policy says; then surplus target sentences. The WAL is taken up into the log.
 
     Args:
         home: may be in use.
@@ -155,19 +159,24 @@ def clean(home: Home, policy: CleanPolicy, *, progress: Progress, clock: Clock =
                 dry_run=policy.is_dry_run,
                 progress=lambda done, total: progress("trimming targets", done, total),
             )
-        files, files_bytes = _remove_files(home, upkeep.deltas(), policy, clock)
+        dropped = []
+        if policy.keep_snapshots is not None:
+            dropped = upkeep.drop_snapshots(policy.keep_snapshots, dry_run=policy.is_dry_run)
+        named = {one.path for one in upkeep.snapshots()} - {one.path for one in dropped}
+        files, files_bytes = _remove_files(home, upkeep.deltas(), named, policy, clock)
         is_taken_up = policy.is_dry_run or _shrink_log(upkeep, policy, progress)
     return Cleaned(
-        files=files, num_files_bytes=files_bytes, num_targets=num_targets, num_targets_bytes=targets_bytes,
+        files=files, num_files_bytes=files_bytes, num_snapshots=len(dropped), num_targets=num_targets,
+        num_targets_bytes=targets_bytes,
         is_wal_taken_up=is_taken_up, bytes_before=bytes_before, bytes_after=sum(_sizes(home.path).values()),
     )  # fmt: skip
 
 
 def _remove_files(
-    home: Home, deltas: list[DeltaUse], policy: CleanPolicy, clock: Clock
+    home: Home, deltas: list[DeltaUse], snapshots: set[str], policy: CleanPolicy, clock: Clock
 ) -> tuple[tuple[str, ...], int]:
     oldest = clock() - timedelta(days=policy.keep_rejected_days)
-    kept = {d.path for d in deltas if d.state is not VersionState.REJECTED or d.created_at > oldest}
+    kept = {d.path for d in deltas if d.state is not VersionState.REJECTED or d.created_at > oldest} | snapshots
     blobs = BlobStore(home.path / BLOBS_FOLDER, clock=clock)
     sizes = blobs.sizes()
     names = blobs.orphans(kept, YOUNG_SECONDS) if policy.is_dry_run else blobs.remove_orphans(kept, YOUNG_SECONDS)

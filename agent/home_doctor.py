@@ -17,7 +17,7 @@ from memory_log.doctor import LogDoctor, Progress, said
 from memory_log.errors import BadInput, LogDamaged, LogUnavailable, SchemaTooNew, SelfParamError
 from memory_log.fields import Record
 from memory_log.findings import RESTORE, SAVE, Finding
-from memory_log.records import Version
+from memory_log.records import Snapshot, Version
 
 
 class Examination(Record):
@@ -76,6 +76,7 @@ class _Round:
         self.checks: list[str] = []
         self.findings: list[Finding] = []
         self.mended: list[str] = []
+        self._snapshots: list[Snapshot] = []
 
     def examine(self) -> None:
         """Make every check that can be made."""
@@ -85,9 +86,14 @@ class _Round:
             self._mend_files()
         versions = self._log(home) if home is not None else None
         self._check("disk", partial(home_files.check_disk, self._folder))
-        self._check("files", lambda: home_files.check_files(self._folder, versions, self._clock()))
+        self._check(
+            "files", lambda: home_files.check_files(self._folder, versions, self._snapshots, self._clock())
+        )
         if versions is not None:
             self._check("deltas", lambda: self._deltas(versions))
+            self._check(
+                "snapshots", partial(home_files.check_snapshots, self._folder, self._snapshots, self._is_quick)
+            )
 
     def _check(self, name: str, check: Callable[[], Iterator[Finding]]) -> None:
         self.checks.append(name)
@@ -151,6 +157,7 @@ class _Round:
         self.findings += doctor.findings(is_quick=self._is_quick, progress=self._progress)
         try:
             fingerprints, versions = doctor.base_fingerprints(), doctor.versions()
+            self._snapshots = doctor.snapshots()
         except (SelfParamError, DBAPIError, ValueError) as exc:
             self._found("deltas", f"base and deltas cannot be checked: {said(exc)}", SAVE)
             return None

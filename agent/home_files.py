@@ -22,7 +22,7 @@ from memory_log.blobs import BlobStore
 from memory_log.errors import BadInput, DeltaCorrupt
 from memory_log.files import UNFINISHED
 from memory_log.findings import MEND, RESTORE, Finding, Severity
-from memory_log.records import DeltaRef, Version, VersionState
+from memory_log.records import DeltaRef, Snapshot, Version, VersionState
 
 LARGE_WAL_BYTES: Final = 64 << 20
 LITTLE_ROOM_BYTES: Final = 256 << 20
@@ -111,16 +111,35 @@ def check_deltas(
     progress(len(needed), len(needed))
 
 
-def _fault_of(blobs: BlobStore, delta: DeltaRef, is_quick: bool) -> str | None:
+def check_snapshots(folder: Path, snapshots: Sequence[Snapshot], is_quick: bool) -> Iterator[Finding]:
+    """Every snapshot is there as recorded. Without one a version opens more slowly, from its deltas, and as exactly.
+
+    Args:
+        folder: the home.
+        snapshots: of all lineages.
+        is_quick: leave the checksums out.
+    """
+    blobs = BlobStore(folder / BLOBS_FOLDER)
+    for one in snapshots:
+        fault = _fault_of(blobs, one, is_quick)
+        if fault is not None:
+            yield _found(
+                "snapshots", "warning", f"version {one.version} of lineage {one.lineage!r}: {fault}",
+                f"selfparam --lineage {one.lineage} versions snapshot {one.version} --anew",
+            )  # fmt: skip
+
+
+def _fault_of(blobs: BlobStore, blob: DeltaRef | Snapshot, is_quick: bool) -> str | None:
+    what = "snapshot" if isinstance(blob, Snapshot) else "delta"
     try:
-        path = blobs.root / delta.path if is_quick else blobs.path_verified(delta)
-        if is_quick and (not path.is_file() or path.stat().st_size != delta.num_bytes):
-            return f"delta {delta.path!r} is not there with its {delta.num_bytes} bytes"
+        path = blobs.root / blob.path if is_quick else blobs.path_verified(blob)
+        if is_quick and (not path.is_file() or path.stat().st_size != blob.num_bytes):
+            return f"{what} {blob.path!r} is not there with its {blob.num_bytes} bytes"
         return _fault_of_head(path)
     except DeltaCorrupt as exc:
         return str(exc)
     except OSError as exc:
-        return f"delta {delta.path!r} cannot be read: {exc.strerror}"
+        return f"{what} {blob.path!r} cannot be read: {exc.strerror}"
 
 
 def _fault_of_head(path: Path) -> str | None:
@@ -139,15 +158,19 @@ def _fault_of_head(path: Path) -> str | None:
     return None if told == num_bytes else f"{path.name} has {num_bytes} bytes, its head tells of {told}"
 
 
-def check_files(folder: Path, versions: Sequence[Version] | None, now: datetime) -> Iterator[Finding]:
+def check_files(
+    folder: Path, versions: Sequence[Version] | None, snapshots: Sequence[Snapshot], now: datetime
+) -> Iterator[Finding]:
     """Every file has a purpose, and nothing old lies about unfinished or unnamed.
 
     Args:
         folder: the home.
         versions: of all lineages; None where the log cannot say.
+        snapshots: of all lineages.
         now: decides what is old.
     """
     named = {f"{BLOBS_FOLDER}/{one.delta.path}" for one in versions or () if one.delta is not None}
+    named |= {f"{BLOBS_FOLDER}/{one.path}" for one in snapshots}
     youngest = now.timestamp() - YOUNG_SECONDS
     unfinished, bells, orphans, strangers = list[str](), list[str](), list[str](), list[str]()
     orphan_bytes = 0
@@ -168,7 +191,7 @@ def check_files(folder: Path, versions: Sequence[Version] | None, now: datetime)
     if bells:
         yield _found("files", "note", f"bells at which nobody waits any more: {_listed(bells)}", MEND)
     if orphans:
-        what = f"deltas that no version names, {orphan_bytes} bytes: {_listed(orphans)}"
+        what = f"deltas or snapshots that no version names, {orphan_bytes} bytes: {_listed(orphans)}"
         yield _found("files", "warning", what, "selfparam clean")
     if strangers:
         what = f"files that are none of ours: {_listed(strangers)}"

@@ -219,7 +219,7 @@ class AgentMemory(Closing):
         Raises:
             UnknownVersion: there is no such admitted version.
         """
-        chosen = self._admitted(version)
+        chosen = self.admitted(version)
         known = [TeacherTargets.from_bytes(target.payload) for target in targets]
         return chosen, sentence_fits(self.model(chosen), known, self.base.dialogue.pad_token_id)
 
@@ -255,7 +255,7 @@ class AgentMemory(Closing):
             for question, context in zip(questions, contexts, strict=True)
         ]
         self._check_lengths(prompts)
-        chosen = self._admitted(version)
+        chosen = self.admitted(version)
         texts = generate_texts(self.model(chosen), self.base.dialogue, prompts)
         return [Answer(text=text, version=chosen, known=not self.base.dialogue.says_unknown(text)) for text in texts]
 
@@ -287,12 +287,17 @@ class AgentMemory(Closing):
         _ = self.base
         return self.log.rollback(self.lineage, number)
 
-    def _admitted(self, number: int | None) -> int:
+    def admitted(self, number: int | None) -> int:
+        """The number of an admitted version; None is the one that serves.
+
+        Raises:
+            UnknownVersion: there is no such admitted version.
+        """
         _ = self.base
         version = self.log.head(self.lineage) if number is None else self.log.version(self.lineage, number)
         if version.state is not VersionState.ADMITTED:
             raise UnknownVersion(
-                f"version {version.number} was never admitted ({version.state}: {version.reason}); ask one that "
+                f"version {version.number} cannot be used ({version.state}: {version.reason}); take one that "
                 "`selfparam versions` shows as admitted"
             )
         return version.number

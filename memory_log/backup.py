@@ -15,8 +15,8 @@ from sqlalchemy.exc import DBAPIError
 from memory_log.engines import BUSY_SECONDS
 from memory_log.errors import BackupCorrupt, BadInput, SchemaTooNew
 from memory_log.fields import Record
-from memory_log.records import DeltaRef, VersionState
-from memory_log.tables import SCHEMA_VERSION, experiences, lineages, metadata, schema_version, versions
+from memory_log.records import DeltaRef, Snapshot, VersionState
+from memory_log.tables import SCHEMA_VERSION, experiences, lineages, metadata, schema_version, snapshots, versions
 
 _PAGES_A_STEP = 256
 # SQLite from 3.44 on checks the index of words too, and says this where it may not write, which it wants to for that.
@@ -36,6 +36,8 @@ class LogContents(Record):
     num_experiences: int
     deltas: tuple[DeltaRef, ...]
     """Of the admitted versions. A candidate's is left out: whoever could admit it is not in the copy."""
+    snapshots: tuple[Snapshot, ...] = ()
+    """Of any version; logs of before schema 4 have none."""
 
 
 def copy_log(source: Path, destination: Path, progress: Callable[[int, int], None]) -> None:
@@ -148,7 +150,17 @@ def _contents(path: Path) -> LogContents:
         )
         fingerprints = {row.name: row.base_fingerprint for row in connection.execute(select(lineages))}
         num_experiences = connection.execute(select(func.count()).select_from(experiences)).scalar_one()
-    return LogContents(base_fingerprints=fingerprints, num_experiences=num_experiences, deltas=deltas)
+        stored = tuple(
+            Snapshot(**row)
+            for row in (
+                connection.execute(select(snapshots).order_by(snapshots.c.lineage, snapshots.c.version)).mappings()
+                if connection.dialect.has_table(connection, snapshots.name)
+                else ()
+            )
+        )
+    return LogContents(
+        base_fingerprints=fingerprints, num_experiences=num_experiences, deltas=deltas, snapshots=stored
+    )
 
 
 def _read_only(path: Path) -> Engine:

@@ -154,6 +154,11 @@ def _insert_batch(connection: Connection, lease: UpdaterLease, head: int, ids: l
     )  # fmt: skip
 
 
+def has_open(connection: Connection, lineage: str) -> bool:
+    """Whether a batch of the lineage is open."""
+    return _STANDING.one_or_none(connection, lineage=lineage) is not None
+
+
 def find(connection: Connection, batch_id: int) -> Batch:
     """The batch with its members, whatever became of it."""
     row = _BATCH.one_or_none(connection, batch=batch_id)

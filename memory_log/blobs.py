@@ -1,4 +1,4 @@
-"""Delta files in a folder that every node can read. Knows bytes and checksums, not what is in them."""
+"""Deltas and snapshots in a folder that every node can read. Knows bytes and checksums, not what is in them."""
 
 import os
 import stat
@@ -10,7 +10,7 @@ from memory_log.clock import Clock, utc_now
 from memory_log.disk import naming_a_full_disk
 from memory_log.errors import BadInput, DeltaCorrupt
 from memory_log.files import UNFINISHED, aside_of, digest, publish, sync
-from memory_log.records import DeltaRef
+from memory_log.records import DeltaRef, Snapshot
 
 # A function that writes the whole content to the path that it is given.
 Writer = Callable[[Path], object]
@@ -65,20 +65,23 @@ class BlobStore:
             aside.unlink(missing_ok=True)
         return sha256, num_bytes
 
-    def path_verified(self, ref: DeltaRef) -> Path:
+    def path_verified(self, ref: DeltaRef | Snapshot) -> Path:
         """The path of a blob whose size and checksum are what the log recorded.
 
         Raises:
             DeltaCorrupt: it is missing, cut off, or another content.
         """
         path = self._path(ref.path)
+        what, way_out = ("delta", "roll back to a version before it")
+        if isinstance(ref, Snapshot):
+            what, way_out = ("snapshot", f"make it anew: selfparam versions snapshot {ref.version} --anew")
         if path is None or not path.is_file():
-            raise DeltaCorrupt(f"delta {ref.path!r} is not in {self.root}; restore it, or roll back before it")
+            raise DeltaCorrupt(f"{what} {ref.path!r} is not in {self.root}; restore it, or {way_out}")
         sha256, num_bytes = digest(path)
         if (sha256, num_bytes) != (ref.sha256, ref.num_bytes):
             raise DeltaCorrupt(
-                f"delta {ref.path!r} has {num_bytes} bytes and sha256 {sha256[:12]}, the log recorded {ref.num_bytes} "
-                f"bytes and {ref.sha256[:12]}; restore the file, or roll back to a version before it"
+                f"{what} {ref.path!r} has {num_bytes} bytes and sha256 {sha256[:12]}, the log recorded {ref.num_bytes} "
+                f"bytes and {ref.sha256[:12]}; restore the file, or {way_out}"
             )
         return path
 

@@ -80,8 +80,10 @@ def check_versions(connection: Connection, now: datetime) -> Iterator[Finding]:
         ),
         Rule(
             "versions whose parent is missing, not admitted or not older",
+            # One that was retired takes its children, all of them rejected too, with it.
             with_parent.where(versions.c.number > 0, or_(
-                parent.c.number.is_(None), parent.c.state != _ADMITTED, parent.c.number >= versions.c.number
+                parent.c.number.is_(None), parent.c.number >= versions.c.number,
+                and_(parent.c.state != _ADMITTED, versions.c.state != VersionState.REJECTED.value),
             )),
             RESTORE,
         ),

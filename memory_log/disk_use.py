@@ -109,6 +109,12 @@ def _postgresql_sizes(connection: Connection) -> dict[str, int | None]:
     }
 
 
+def target_bytes(connection: Connection, lineage: str) -> int:
+    """What the stored targets of a lineage weigh: their payloads, in bytes."""
+    total = select(func.sum(func.length(targets.c.payload))).where(targets.c.lineage == lineage)
+    return connection.execute(total).scalar() or 0
+
+
 def delta_uses(connection: Connection) -> list[DeltaUse]:
     """Every delta that a version names, of all lineages, rejected versions' too."""
     statement = select(versions).where(versions.c.delta_path.is_not(None))

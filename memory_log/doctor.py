@@ -12,7 +12,7 @@ from typing import Final
 from sqlalchemy import Connection, select
 from sqlalchemy.exc import DBAPIError
 
-from memory_log import check_database, mending, versions
+from memory_log import check_database, mending, snapshots, versions
 from memory_log.check_queue import check_forgotten, check_leases, check_queue
 from memory_log.check_targets import check_replay, check_targets
 from memory_log.check_versions import check_learned, check_versions
@@ -21,7 +21,7 @@ from memory_log.closing import Closing
 from memory_log.database import Database
 from memory_log.errors import LogDamaged, SelfParamError
 from memory_log.findings import SAVE, Finding
-from memory_log.records import Version
+from memory_log.records import Snapshot, Version
 from memory_log.tables import lineages
 
 Progress = Callable[[str, int, int], None]
@@ -125,6 +125,11 @@ class LogDoctor(Closing):
         with self._database.reading() as tx:
             names = tx.execute(select(lineages.c.name).order_by(lineages.c.name)).scalars().all()
             return [version for name in names for version in versions.listed(tx, name)]
+
+    def snapshots(self) -> list[Snapshot]:
+        """Every snapshot of every lineage."""
+        with self._database.reading() as tx:
+            return snapshots.listed(tx)
 
     def mend(self, *, is_quick: bool = False, progress: Progress = lambda stage, done, total: None) -> list[str]:
         """Put right what can be derived anew for certain, beside whoever uses the log. What was done, in sentences.

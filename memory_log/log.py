@@ -18,7 +18,6 @@ from memory_log import (
     versions,
 )
 from memory_log.bells import ring_after
-from memory_log.experience_log import ExperienceLog
 from memory_log.lineage_stats import LineageStats
 from memory_log.records import (
     Batch,
@@ -35,9 +34,10 @@ from memory_log.records import (
     UpdaterLease,
     Version,
 )
+from memory_log.version_log import VersionLog
 
 
-class MemoryLog(ExperienceLog):
+class MemoryLog(VersionLog):
     """Experiences, batches, versions, target sentences and probes of any number of lineages. Safe for threads.
 
     Args: as for `ExperienceLog`.
@@ -279,7 +279,7 @@ class MemoryLog(ExperienceLog):
             return versions.rollback(tx, lineage, number, self._clock())
 
     def referenced_blobs(self) -> set[str]:
-        """The delta paths of all candidates and admitted versions, for `BlobStore.remove_orphans`."""
+        """The paths of snapshots and of the deltas of candidates and admitted versions: all that may still be read."""
         with self._database.reading() as tx:
             return versions.referenced_blobs(tx)
 

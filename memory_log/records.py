@@ -224,6 +224,20 @@ class DeltaRef(Record):
     num_bytes: int
 
 
+class Snapshot(Record):
+    """The stored sums of a version: where the file lies, relative to the blob root, and how to know it.
+
+    Example: [one.version for one in log.snapshots("default")]
+    """
+
+    lineage: str
+    version: int
+    path: str
+    sha256: str
+    num_bytes: int
+    created_at: UtcTime
+
+
 class Version(Record):
     """One state of the weights. Number 0 is the base model itself and has no parent, batch or delta.
 

@@ -29,7 +29,7 @@ from memory_log.columns import BigInteger, JsonObject, Metrics, UtcDateTime
 from memory_log.records import ExperienceState, VersionState
 from memory_log.search_index import SEARCH_POSTGRESQL, SEARCH_SQLITE
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 def _one_of(column: str, values: type[StrEnum] | tuple[str, ...], name: str) -> CheckConstraint:
     return CheckConstraint(f"{column} IN ({', '.join(repr(str(value)) for value in values)})", name=name)
@@ -208,6 +208,20 @@ versions = Table(
     CheckConstraint("(state = 'rejected') = (reason IS NOT NULL)", name="a_rejection_says_why"),
     _index_where("one_admitted_version_per_batch", "batch_id", where="state = 'admitted'", unique=True),
     Index("versions_by_batch", "batch_id"),
+)
+
+# What a snapshot holds follows from the deltas: it may go at any time.
+snapshots = Table(
+    "snapshots",
+    metadata,
+    Column("lineage", Text, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("num_bytes", BigInteger, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("lineage", "version"),
+    ForeignKeyConstraint(["lineage", "version"], ["versions.lineage", "versions.number"]),
 )
 
 targets = Table(

@@ -8,11 +8,12 @@ from collections.abc import Callable
 
 from sqlalchemy import select
 
-from memory_log import disk_use, trimming
+from memory_log import disk_use, snapshots, trimming
 from memory_log.closing import Closing
 from memory_log.database import Database
 from memory_log.disk_use import DeltaUse, LogUse
 from memory_log.errors import BadInput
+from memory_log.records import Snapshot
 from memory_log.tables import lineages
 
 # So many experiences lose targets in one transaction: short enough for an append to wait.
@@ -46,6 +47,19 @@ class LogUpkeep(Closing):
         """Every delta file that a version of any lineage names."""
         with self._database.reading() as tx:
             return disk_use.delta_uses(tx)
+
+    def snapshots(self) -> list[Snapshot]:
+        """Every snapshot of any lineage."""
+        with self._database.reading() as tx:
+            return snapshots.listed(tx)
+
+    def drop_snapshots(self, keep: int, *, dry_run: bool = False) -> list[Snapshot]:
+        """Strike off all snapshots but the newest `keep` on the line of each head. Those that were, or would be."""
+        with self._database.reading() if dry_run else self._database.writing() as tx:
+            found = snapshots.surplus(tx, keep)
+            for lineage in {one.lineage for one in found} if not dry_run else ():
+                snapshots.drop(tx, lineage, [one.version for one in found if one.lineage == lineage])
+            return found
 
     def trim_targets(
         self, limit: int, *, dry_run: bool = False, progress: Callable[[int, int], None] = lambda done, total: None

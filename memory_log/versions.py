@@ -244,9 +244,16 @@ def rollback(connection: Connection, lineage: str, number: int, now: datetime) -
     """
     row = leases.lock(connection, lineage)
     leases.check_free(connection, row, now)
+    _check_state(find(connection, lineage, number), VersionState.ADMITTED, "served")
+    batches.expel(connection, row, now)
+    return move_head(connection, row, number, now)
+
+
+def move_head(connection: Connection, row: PreparedRow, number: int, now: datetime) -> Version:
+    """Move the head of a lineage whose row is ours to an admitted version, and what counts as learned with it."""
+    lineage: str = row.name
     goal = find(connection, lineage, number)
     _check_state(goal, VersionState.ADMITTED, "served")
-    batches.expel(connection, row, now)
     before, after = ancestry(connection, lineage, row.head), ancestry(connection, lineage, number)
     for piece in pieces(sorted(before - after)):
         connection.execute(
@@ -271,8 +278,8 @@ def rollback(connection: Connection, lineage: str, number: int, now: datetime) -
 
 
 def referenced_blobs(connection: Connection) -> set[str]:
-    """The paths of every delta that may still be read: of candidates and of admitted versions."""
+    """The paths of every delta that may still be read, of candidates and of admitted versions, and of snapshots."""
     statement = select(versions.c.delta_path).where(
         versions.c.delta_path.is_not(None), versions.c.state != VersionState.REJECTED.value
     )
-    return set(connection.execute(statement).scalars())
+    return set(connection.execute(statement.union_all(select(tables.snapshots.c.path))).scalars())

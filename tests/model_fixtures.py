@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -15,7 +16,7 @@ from agent.seed_model.tokenizer import train_tokenizer
 from memory_log.blobs import BlobStore
 from memory_log.log import MemoryLog
 from memory_log.records import DeltaRef, Experience, ExperienceState, Fact, NewExperience, Version
-from updater.delta import LowRank, delta_bytes
+from updater.delta import Change, Dense, LowRank, delta_bytes, kind_of
 from updater.dialogue import Dialogue, PromptStyle
 from updater.fold import VersionWeights, add_delta
 from updater.language_model import LanguageModel, weights_hash, weights_of
@@ -108,6 +109,16 @@ def random_factors(seed: int, base: LanguageModel | None = None, *, size: float 
     }
 
 
+def random_differences(seed: int, base: LanguageModel | None = None, *, size: float = 0.01) -> dict[str, Dense]:
+    """The whole change of two of the base's weights, one of them no matrix."""
+    weights = weights_of((base or tiny_base()).model)
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        name: Dense(size * torch.randn(weights[name].shape, generator=generator))
+        for name in ("model.layers.1.mlp.up_proj.weight", "model.norm.weight")
+    }
+
+
 def experience(number: int, text: str, *facts: tuple[str, str, str]) -> Experience:
     """An experience as the log would give it back."""
     stated = tuple(Fact(subject=subject, relation=relation, value=value) for subject, relation, value in facts)
@@ -126,9 +137,9 @@ def experience(number: int, text: str, *facts: tuple[str, str, str]) -> Experien
 
 
 def grow(
-    log: MemoryLog, blobs: BlobStore, factors: dict[str, LowRank], *, base: LanguageModel | None = None
+    log: MemoryLog, blobs: BlobStore, factors: Mapping[str, Change], *, base: LanguageModel | None = None
 ) -> Version:
-    """Add a version with these factors to the default lineage, as an update would."""
+    """Add a version with these changes to the default lineage, as an update would."""
     base = base or tiny_base()
     parent = log.ensure_lineage("default", base_fingerprint=base.fingerprint)
     log.append(NewExperience(text="Something happened."))
@@ -141,7 +152,7 @@ def grow(
     )
     sha256, num_bytes = blobs.put(f"default/{batch.id}.safetensors", content)
     assert sha256 == hashlib.sha256(content).hexdigest()
-    delta = DeltaRef(path=f"default/{batch.id}.safetensors", sha256=sha256, kind="lowrank", num_bytes=num_bytes)
+    delta = DeltaRef(path=f"default/{batch.id}.safetensors", sha256=sha256, kind=kind_of(factors), num_bytes=num_bytes)
     candidate = log.add_candidate(lease, batch.id, delta=delta, weights_hash=weights_hash(folded), metrics={})
     version = log.admit(lease, candidate.number)
     log.release_updater_lease(lease)

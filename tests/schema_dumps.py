@@ -21,7 +21,17 @@ from pydantic import BaseModel
 from sqlalchemy import Connection, NullPool, create_engine, make_url
 
 from memory_log.log import MemoryLog
-from memory_log.records import Bound, DeltaRef, Experience, Fact, NewExperience, NewProbe, NewTarget, ProbeResult
+from memory_log.records import (
+    Bound,
+    DeltaRef,
+    Experience,
+    Fact,
+    NewExperience,
+    NewProbe,
+    NewTarget,
+    ProbeResult,
+    Snapshot,
+)
 from memory_log.tables import SCHEMA_VERSION
 from tests.log_fixtures import HandClock, experience, fresh_postgresql_schema, lease_of, mug, target
 
@@ -91,6 +101,10 @@ def _learn_and_branch(log: MemoryLog, clock: HandClock) -> None:
         reason="filter: a number", refuse_experiences=True,
     )  # fmt: skip
     log.release_updater_lease(lease)
+    log.add_snapshot(
+        Snapshot(lineage="default", version=3, path="default/snapshot-3-ab.safetensors", sha256="5a" * 32,
+                 num_bytes=2**40, created_at=clock())
+    )  # fmt: skip
     probe, other = log.add_probes(
         [
             NewProbe(experience_id=drawer.id, kind="question", question="Where is it?", answer="drawer", subject="mug"),
@@ -163,6 +177,7 @@ def _lineage(log: MemoryLog, name: str) -> dict[str, Any]:
         "base": log.base_fingerprint(name),
         "head": log.head(name).number,
         "versions": log.versions(name),
+        "snapshots": log.snapshots(name),
         "chain": [one.number for one in log.chain(name, log.head(name).number)],
         "replay": sorted(one.id for one in log.replay_targets(name, limit=999, seed=0)),
         "held out": sorted(one.id for one in log.held_out_targets(name, limit=999, seed=0)),

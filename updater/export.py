@@ -5,7 +5,8 @@ Knows both formats and checks each by reading it back. Refuses to know homes, co
 `hf` is the fold itself: the weights that the version serves, bit for bit, in the type they are computed in. `peft` is
 one LoRA adapter for the base model: the chain's factors side by side, A = [A_1; ...; A_n] and B = [B_1 ... B_n], so
 that B A = sum of B_i A_i. It differs from the fold by rounding only: the fold rounds W + sum once, peft adds B (A x)
-to W x.
+to W x. A difference of a dense delta counts as factors too, one of them an identity; where a delta changes anything but
+linear layers there is no adapter.
 """
 
 import copy
@@ -18,15 +19,16 @@ from typing import Any, Final, Literal
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from peft.tuners.lora import LoraLayer
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 
 from memory_log.errors import BadInput, DeltaMismatch, UnknownVersion
 from memory_log.fields import Record
 from memory_log.files import new_folder
 from memory_log.log import MemoryLog
 from memory_log.records import Version, VersionState
-from updater.delta import LowRank
+from updater.delta import Change, LowRank
 from updater.dialogue import STYLE_FILE, PromptStyle
 from updater.fold import VersionWeights, load_weights
 from updater.language_model import LanguageModel, load_language_model, weights_of
@@ -94,7 +96,9 @@ def export_version(
             _write_model(base, weights, folder)
             _check_model(folder, base, record.weights_hash)
         else:
-            factors = side_by_side(versions.chain_factors(lineage, number))
+            chain_changes = versions.chain_changes(lineage, number)
+            _check_adaptable(base.model, chain_changes)
+            factors = side_by_side(chain_changes)
             _write_adapter(base, factors, folder)
             difference = _check_adapter(folder, base, weights)
             rank = max(factor.A.shape[0] for factor in factors.values())
@@ -139,19 +143,33 @@ def _check_model(folder: Path, base: LanguageModel, wanted: str) -> None:
         )
 
 
-def side_by_side(chain: Sequence[Mapping[str, LowRank]]) -> dict[str, LowRank]:
-    """One pair of factors for each weight whose product is the sum of the chain's products.
+def _check_adaptable(model: PreTrainedModel, chain: Sequence[Mapping[str, Change]]) -> None:
+    linear = {f"{name}.weight" for name, module in model.named_modules() if isinstance(module, (nn.Linear, Conv1D))}
+    others = sorted({name for changes in chain for name in changes} - linear)
+    if others:
+        raise BadInput(
+            f"an adapter changes linear layers, and this version changes {len(others)} other weights, such as "
+            f"{others[0]}; use --format hf"
+        )
+
+
+def side_by_side(chain: Sequence[Mapping[str, Change]]) -> dict[str, LowRank]:
+    """One pair of factors for each weight whose product is the sum of the chain's changes.
 
     The rank is the sum of the chain's ranks. Where that is more than the weight's smaller side, the product itself
     (summed in float64, rounded once) beside an identity is smaller.
     """
-    names = dict.fromkeys(name for factors in chain for name in factors)
+    names = dict.fromkeys(name for changes in chain for name in changes)
     joined = {}
     for name in names:
-        found = [factors[name] for factors in chain if name in factors]
+        found = [_as_factors(changes[name]) for changes in chain if name in changes]
         A, B = torch.cat([factor.A for factor in found]), torch.cat([factor.B for factor in found], dim=1)
         joined[name] = _compact(LowRank(A, B))
     return joined
+
+
+def _as_factors(change: Change) -> LowRank:
+    return change if isinstance(change, LowRank) else LowRank(torch.eye(change.D.shape[1]), change.D)
 
 
 def _compact(factor: LowRank) -> LowRank:

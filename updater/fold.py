@@ -1,34 +1,39 @@
 """The weights that a version serves: base plus its chain of deltas, rounded once.
 
-Knows: W = round(theta_0 + sum of B A over the chain). Refuses to know: training, serving.
+Knows: W = round(theta_0 + sum of the chain's changes), B A or a difference each; snapshots, from which the sum can go
+on. Refuses to know: training, serving.
 
 Sums run in float64 although the contract asks for float32: the cost is small, and the order in which a machine adds the
 rank's few products then disappears in the one rounding at the end, so a refold gives the recorded hash on other thread
-counts too (docs/adr/0003).
+counts too (docs/adr/0003). Where it does not, `refold.py` bounds by how much it can differ.
 """
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 import torch
 from torch import Tensor
 
 from memory_log.blobs import BlobStore
-from memory_log.errors import DeltaMismatch
+from memory_log.clock import Clock, utc_now
+from memory_log.errors import BadInput, DeltaCorrupt, DeltaMismatch, SelfParamError
 from memory_log.log import MemoryLog
-from memory_log.records import Version
-from updater.delta import LowRank, read_delta
-from updater.language_model import LanguageModel, weights_hash, weights_of
+from memory_log.records import Snapshot, Version
+from updater.delta import Change, read_delta
+from updater.language_model import LanguageModel, hash_tensors, weights_hash, weights_of
+from updater.refold import MOST_TOGETHER, Bound, Sums, border_cases, bound_of, turned_to
+from updater.snapshots import changed_sums, read_snapshot, write_snapshot
+
+LEAST_SAVED: Final = 4
+"""Deltas that a snapshot must save, compared with the kept fold, to be worth reading: it is several times as large."""
+
+_LOGGER = logging.getLogger(__name__)
 
 
-def add_delta(sums: Mapping[str, Tensor], factors: Mapping[str, LowRank]) -> dict[str, Tensor]:
+def add_delta(sums: Mapping[str, Tensor], changes: Mapping[str, Change]) -> dict[str, Tensor]:
     """float64 sums of base and deltas, with one more delta added; tensors that it leaves alone are shared."""
-    return {
-        **sums,
-        **{
-            name: sums[name] + factor.B.double().to(sums[name].device) @ factor.A.double().to(sums[name].device)
-            for name, factor in factors.items()
-        },
-    }
+    return {**sums, **{name: sums[name] + change.summand(sums[name].device) for name, change in changes.items()}}
 
 
 def rounded(sums: Mapping[str, Tensor], like: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -42,44 +47,85 @@ class VersionWeights:
     Args:
         base: theta_0.
         log: where the chain is recorded.
-        blobs: where the delta files lie.
+        blobs: where deltas and snapshots lie.
+        with_snapshots: whether a fold may go on from a snapshot; without, it is made of the deltas alone.
+        clock: gives the time of a new snapshot.
     """
 
-    def __init__(self, base: LanguageModel, log: MemoryLog, blobs: BlobStore) -> None:
+    def __init__(
+        self,
+        base: LanguageModel,
+        log: MemoryLog,
+        blobs: BlobStore,
+        *,
+        with_snapshots: bool = True,
+        clock: Clock = utc_now,
+    ) -> None:
         self.base = base
         self._base_weights = weights_of(base.model)
         self._log = log
         self._blobs = blobs
+        self._with_snapshots, self._clock = with_snapshots, clock
         self._kept: dict[str, tuple[int, dict[str, Tensor]]] = {}
 
     def sums(self, lineage: str, number: int) -> dict[str, Tensor]:
-        """The float64 sums of a version, from the kept fold where that is an ancestor, else from the base."""
+        """The float64 sums of a version, from the kept fold or a snapshot where that is an ancestor, else the base.
+
+        Raises:
+            DeltaCorrupt, DeltaMismatch: a delta file is damaged or does not belong here.
+        """
         chain = self._log.chain(lineage, number)
-        kept_number, sums = self._kept.get(lineage, (0, None))
-        numbers = [version.number for version in chain]
-        if sums is None or kept_number not in numbers:
-            kept_number, sums = 0, {name: weight.double() for name, weight in self._base_weights.items()}
+        num_done, sums = self._start(lineage, chain)
         parent_hash = self.base.fingerprint
-        for version in chain:
-            if version.number > kept_number:
-                sums = add_delta(sums, self._factors(version, parent_hash))
+        for place, version in enumerate(chain):
+            if place >= num_done:
+                sums = add_delta(sums, self._changes(version, parent_hash))
             parent_hash = version.weights_hash or parent_hash
         self._kept[lineage] = (number, sums)
         return sums
 
-    def chain_factors(self, lineage: str, number: int) -> list[dict[str, LowRank]]:
-        """The verified factors of every delta that makes up a version, first to last; empty for version 0.
+    def _start(self, lineage: str, chain: Sequence[Version]) -> tuple[int, dict[str, Tensor]]:
+        """How many of the chain's deltas are in the sums to begin with, and those sums."""
+        numbers = [version.number for version in chain]
+        kept_number, kept = self._kept.get(lineage, (0, None))
+        num_done = numbers.index(kept_number) + 1 if kept_number in numbers else 0
+        may_save = self._with_snapshots and len(chain) >= num_done + LEAST_SAVED
+        for snapshot in reversed(self._log.snapshots(lineage) if may_save else []):
+            place = numbers.index(snapshot.version) + 1 if snapshot.version in numbers else 0
+            if place >= num_done + LEAST_SAVED:
+                try:
+                    return place, self.snapshot_sums(snapshot, chain[place - 1])
+                except (DeltaCorrupt, DeltaMismatch) as exc:
+                    # What it would save is time; the deltas say the same.
+                    _LOGGER.warning("the snapshot of version %d is passed over: %s", snapshot.version, exc)
+        if num_done and kept is not None:
+            return num_done, kept
+        return 0, {name: weight.double() for name, weight in self._base_weights.items()}
+
+    def snapshot_sums(self, snapshot: Snapshot, version: Version) -> dict[str, Tensor]:
+        """The verified sums of a snapshot of a version.
+
+        Raises:
+            DeltaCorrupt, DeltaMismatch: the file is damaged or does not belong here.
+        """
+        return read_snapshot(
+            self._blobs.path_verified(snapshot), base_fingerprint=self.base.fingerprint,
+            weights_hash=version.weights_hash or self.base.fingerprint, weights=self._base_weights,
+        )  # fmt: skip
+
+    def chain_changes(self, lineage: str, number: int) -> list[dict[str, Change]]:
+        """The verified changes of every delta that makes up a version, first to last; empty for version 0.
 
         Raises:
             DeltaCorrupt, DeltaMismatch: a delta file is damaged or does not belong here.
         """
         found, parent_hash = [], self.base.fingerprint
         for version in self._log.chain(lineage, number):
-            found.append(self._factors(version, parent_hash))
+            found.append(self._changes(version, parent_hash))
             parent_hash = version.weights_hash or parent_hash
         return found
 
-    def _factors(self, version: Version, parent_hash: str) -> dict[str, LowRank]:
+    def _changes(self, version: Version, parent_hash: str) -> dict[str, Change]:
         if version.delta is None:
             raise DeltaMismatch(
                 f"Version {version.number} has no delta on record; the log is damaged. Restore it from a backup."
@@ -92,22 +138,108 @@ class VersionWeights:
     def weights(self, lineage: str, number: int) -> dict[str, Tensor]:
         """The weights that a version serves, verified against the hash in the log.
 
+        Where this machine adds in another order than the one that made the version, the few weights at a rounding
+        border are rounded as they were there. Of large models so many lie at one that this cannot be found out; then
+        the weights are those of this machine, and a warning says how far they can be from the recorded ones.
+
         Raises:
             DeltaCorrupt, DeltaMismatch: a delta file is damaged or does not belong here.
         """
         folded = self.fold(self.sums(lineage, number))
         recorded = self._log.version(lineage, number).weights_hash
-        if number > 0 and recorded is not None and weights_hash(folded) != recorded:
-            raise DeltaMismatch(
-                f"Version {number} of {lineage!r} folds to {weights_hash(folded)[:12]}, the log recorded "
-                f"{recorded[:12]}: "
-                "files or libraries differ from those that made it. Check the blobs folder and the installed versions."
-            )
-        return folded
+        if number == 0 or recorded is None or weights_hash(folded) == recorded:
+            return folded
+        found, num_turned, bound = self.reconciled(lineage, number, folded, recorded)
+        if num_turned is None:
+            _LOGGER.warning(
+                "version %d of %r was folded on another machine: up to %d of %d weights differ from the recorded ones, "
+                "by %.1e at most", number, lineage, bound.num_undecided, bound.num_weights, bound.largest_difference,
+            )  # fmt: skip
+        return found
+
+    def reconciled(
+        self, lineage: str, number: int, folded: dict[str, Tensor], recorded: str
+    ) -> tuple[dict[str, Tensor], int | None, Bound]:
+        """Weights that have another hash than recorded, brought to the recorded ones as far as rounding explains it.
+
+        Returns:
+            The weights; how many were rounded the other way to get the recorded hash, None where too many could be;
+            and how far this machine's fold can be from another's.
+
+        Raises:
+            DeltaCorrupt, DeltaMismatch: rounding does not explain it, or a delta is damaged.
+        """
+        cases = border_cases(self._sums_with_sizes(lineage, number), self._base_weights)
+        bound = bound_of(cases, folded)
+        found = turned_to(folded, cases, lambda weights: weights_hash(weights) == recorded)
+        if found is not None:
+            return *found, bound
+        if len(cases) > MOST_TOGETHER:
+            return folded, None, bound
+        raise DeltaMismatch(
+            f"Version {number} of {lineage!r} folds to {weights_hash(folded)[:12]}, the log recorded "
+            f"{recorded[:12]}, and rounding does not explain it ({bound.num_undecided} weights lie at a border): files "
+            "or libraries differ from those that made it. Check the blobs folder and the installed versions."
+        )
+
+    def _sums_with_sizes(self, lineage: str, number: int) -> Sums:
+        values = {name: weight.double() for name, weight in self._base_weights.items()}
+        sizes = {name: value.abs() for name, value in values.items()}
+        num_terms = dict.fromkeys(values, 1)
+        for changes in self.chain_changes(lineage, number):
+            values = add_delta(values, changes)
+            for name, change in changes.items():
+                sizes[name] = sizes[name] + change.size(sizes[name].device)
+                num_terms[name] += change.num_terms
+        return Sums(values, sizes, max(num_terms.values()))
 
     def fold(self, sums: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Round sums to what would be served."""
         return rounded(sums, self._base_weights)
+
+    def store_snapshot(self, lineage: str, number: int) -> Snapshot:
+        """Store the sums of an admitted version, so that later folds go on from there. The one on record afterwards.
+
+        Raises:
+            DeltaCorrupt, DeltaMismatch: the version cannot be folded.
+            UnknownVersion: it is not admitted.
+            BadInput: it is version 0.
+            DiskFull: there is no room; nothing is left behind.
+        """
+        if number == 0:
+            raise BadInput("version 0 is the base model itself, which leaves a snapshot nothing to hold")
+        self.weights(lineage, number)  # verified, and kept
+        version, changed = self._log.version(lineage, number), changed_sums(self._kept[lineage][1], self._base_weights)
+        # By what is in it: another machine's sums of the same version may differ in their last bits.
+        path = f"{lineage}/snapshot-{number}-{hash_tensors(changed.items())[:12]}.safetensors"
+        recorded = version.weights_hash or self.base.fingerprint
+        sha256, num_bytes = self._blobs.put(
+            path,
+            lambda aside: write_snapshot(
+                aside, changed, base_fingerprint=self.base.fingerprint, weights_hash=recorded
+            ),
+        )
+        return self._log.add_snapshot(
+            Snapshot(
+                lineage=lineage, version=number, path=path, sha256=sha256, num_bytes=num_bytes,
+                created_at=self._clock(),
+            )
+        )  # fmt: skip
+
+    def snapshot_if_due(self, lineage: str, number: int, *, every: int) -> Snapshot | None:
+        """Store the sums of a version whose fold needs `every` deltas since the last snapshot on its line; 0 never.
+
+        A failure is logged and no error: a snapshot saves time, and the version is admitted without.
+        """
+        numbers = [version.number for version in self._log.chain(lineage, number)]
+        stored = [numbers.index(one.version) for one in self._log.snapshots(lineage) if one.version in numbers]
+        if every == 0 or len(numbers) - 1 - max(stored, default=-1) < every:
+            return None
+        try:
+            return self.store_snapshot(lineage, number)
+        except (SelfParamError, OSError) as exc:
+            _LOGGER.warning("no snapshot of version %d of %r was made: %s", number, lineage, exc)
+            return None
 
 
 @torch.no_grad()

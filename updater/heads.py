@@ -40,7 +40,8 @@ _is_plain: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
 
 
 def plain_head(model: Any) -> PlainHead | None:  # noqa: ANN401 - a model of transformers, or one of peft around it
-    """The model in two parts; None where its logits are capped, scaled or made otherwise than by a linear head.
+    """The model in two parts; None where its logits are capped, scaled or made otherwise than by a linear head that does
+    not train.
 
     Which it is, is tried once for each model: its head is made to say something large, and the model must pass it on
     unchanged; and what the head read must be the last states.
@@ -48,7 +49,7 @@ def plain_head(model: Any) -> PlainHead | None:  # noqa: ANN401 - a model of tra
     whole: PreTrainedModel = model.get_base_model() if hasattr(model, "get_base_model") else model
     head: Any = whole.get_output_embeddings()  # type: ignore[no-untyped-call]
     backbone = whole.base_model
-    if type(head) is not nn.Linear or backbone is whole:
+    if type(head) is not nn.Linear or head.weight.requires_grad or backbone is whole:
         return None
     parts = PlainHead(backbone, head.weight, head.bias)
     if whole not in _is_plain:

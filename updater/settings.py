@@ -1,8 +1,42 @@
 """How an update is made: one config for the whole package, a sentence and a unit under each field."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Trained(BaseModel):
+    """Which weights an update changes.
+
+    Example: Trained(what="band", layers=(4, 7))
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    what: Literal["lora", "band", "full"] = Field(
+        default="lora",
+        description="lora: factors beside linear layers; band: the weights of some blocks; full: every weight.",
+    )
+    layers: tuple[int, int] | None = Field(
+        default=None,
+        description="First and last block that change, from 0; None is all but the share `lowest_adapted`.",
+    )
+    target_modules: tuple[str, ...] | None = Field(
+        default=None,
+        description="Last parts of the names of layers that change, such as down_proj; None is all but queries and "
+        "keys for lora, and everything in its blocks for band.",
+    )
+    dense_rate_ratio: float = Field(
+        default=0.05, gt=0, description="Learning rate of whole weights (band, full) over that of LoRA factors."
+    )
+
+    @model_validator(mode="after")
+    def _check_choice(self) -> Self:
+        if self.layers is not None and not 0 <= self.layers[0] <= self.layers[1]:
+            raise ValueError(f"got layers {self.layers}; needed are a first and a last block, from 0")
+        if self.what == "full" and (self.layers is not None or self.target_modules is not None):
+            raise ValueError("full trains every weight; layers and target_modules belong to lora and band")
+        return self
 
 
 class TeacherSettings(BaseModel):
@@ -89,6 +123,7 @@ class UpdateSettings(BaseModel):
         lt=1,
         description="Share of the model's blocks, from the input up, that an update leaves alone.",
     )
+    trained: Trained = Field(default=Trained(), description="Which weights change.")
     rank: int = Field(default=32, ge=1, description="Rank of the LoRA factors.")
     learning_rate: float = Field(default=8e-3, gt=0, description="Peak learning rate of AdamW on the LoRA factors.")
     up_rate_ratio: float = Field(
@@ -101,8 +136,11 @@ class UpdateSettings(BaseModel):
         ge=0,
         description="Training cools down and ends once the KL (nats a token), held-out and replayed, is below this.",
     )
-    teacher: TeacherSettings = Field(
-        default=TeacherSettings(), description="Who teaches, and how much of an experience is read at once."
+    snapshot_every: int = Field(
+        default=20,
+        ge=0,
+        description="Versions after which the sums of one are stored, so that opening a later one reads fewer deltas; "
+        "0 never.",
     )
     lease_seconds: float = Field(
         default=120.0, gt=0, le=3600, description="Life of the updater lease; renewed between the stages of an update."

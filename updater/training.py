@@ -1,4 +1,4 @@
-"""Training one update: LoRA on theta_n against stored teacher targets.
+"""Training one update: a copy of theta_n against stored teacher targets.
 
 Knows: minibatches, the optimisation, when to stop. Refuses to know: the objective's gradients (`gradients.py`), where
 targets come from, the log.
@@ -13,8 +13,8 @@ from typing import Final, NamedTuple
 import torch
 from transformers import PreTrainedModel
 
-from updater.adapters import attach_lora, learned_factors
-from updater.delta import LowRank
+from updater.adapters import learned_change, trainable
+from updater.delta import Change
 from updater.gradients import accumulate_gradients, mean_kl, mean_or_zero, round_products, weighted_sentences
 from updater.memory import halving
 from updater.settings import UpdateSettings
@@ -39,9 +39,9 @@ class TrainingSet(NamedTuple):
 
 
 class TrainingResult(NamedTuple):
-    """The factors that were learned, and how far it went."""
+    """What was learned, and how far it went."""
 
-    factors: dict[str, LowRank]
+    changes: dict[str, Change]
     num_steps: int
     held_out_kl_nats: float
 
@@ -110,13 +110,10 @@ def train(
     # Only the factors' start uses torch's own chance; the caller's stream goes on as if it had not.
     with torch.random.fork_rng(devices=[theta_n.device] if theta_n.device.type == "cuda" else []):
         torch.manual_seed(seed)
-        student = attach_lora(theta_n, settings)
-    round_products(student)
-    down = [parameter for name, parameter in student.named_parameters() if "lora_A" in name]
-    up = [parameter for name, parameter in student.named_parameters() if "lora_B" in name]
-    trained = [*down, *up]
-    groups = [{"params": down, "rate_ratio": 1.0}, {"params": up, "rate_ratio": settings.up_rate_ratio}]
-    optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, weight_decay=0.0)
+        to_train = trainable(theta_n, settings)
+    round_products(to_train.student)
+    student, trained = to_train.student, to_train.parameters
+    optimizer = torch.optim.AdamW(to_train.groups, lr=settings.learning_rate, weight_decay=0.0)
     # Near misses outnumber questions; drawn together, they would teach and keep `unknown` before anything else.
     about_misses = round(settings.near_miss_share * settings.batch_about)
     replay_misses = round(settings.near_miss_share * settings.batch_replay)
@@ -157,4 +154,4 @@ def train(
             if sentences.held_out and furthest_kl < settings.stop_kl_nats:
                 # Not at once: at a high learning rate the weights are still far off on what was learned earlier.
                 last_step = min(last_step, step + COOL_DOWN_STEPS)
-    return TrainingResult(learned_factors(student), step, held_out_kl)
+    return TrainingResult(learned_change(student, theta_n), step, held_out_kl)

@@ -4,7 +4,7 @@ Knows: the order of an update and what must be durable before what (docs/archite
 it, who serves.
 
 The order: hold the lineage's updater lease; store the batch; write target sentences; compute and store teacher targets
-with theta_0; train LoRA from theta_n; fold and round; measure and gate; write the delta file; insert the candidate;
+with theta_0; train from theta_n; fold and round; measure and gate; write the delta file; insert the candidate;
 admit in one transaction.
 """
 
@@ -21,7 +21,7 @@ from memory_log.blobs import BlobStore
 from memory_log.log import MemoryLog
 from memory_log.records import Batch, ClaimOrder, DeltaRef, UpdaterLease, Version
 from updater.anchors import AnchorSource
-from updater.delta import LowRank, delta_bytes, is_finite
+from updater.delta import Change, delta_bytes, is_finite, kind_of
 from updater.filters import ExperienceFilter
 from updater.fold import VersionWeights, add_delta, load_weights
 from updater.gate import exactness, verdict
@@ -100,6 +100,19 @@ class Updater:
             # Also on Ctrl-C and errors: what is still leased becomes pending again, an open batch is abandoned.
             self.log.release_updater_lease(lease)
 
+    def learn(
+        self, lease: UpdaterLease, experience_ids: Sequence[int], progress: Progress = silent
+    ) -> UpdateReport:
+        """Learn exactly these pending experiences on top of the head, under a lease that is held, and give it back not.
+
+        Raises:
+            LeaseLost: the lease is over.
+            BadInput: one of them is not pending.
+            FilterFailed, OutOfMemory: see `update`.
+        """
+        with naming_out_of_memory("the update"):
+            return self._learn_or_split(lease, self.log.open_batch_of(lease, experience_ids), progress)
+
     def plan(
         self, lineage: str, *, limit: int, order: ClaimOrder = "oldest", progress: Progress = silent
     ) -> UpdatePlan:
@@ -172,17 +185,18 @@ class Updater:
         self._renew(lease)
 
         progress("gate", 0, 1)
-        if not is_finite(trained.factors):
+        if not is_finite(trained.changes):
             return report.model_copy(update={"reason": NOT_FINITE, "seconds": time.monotonic() - started}), set()
-        folded = self.versions.fold(add_delta(sums, trained.factors))
+        folded = self.versions.fold(add_delta(sums, trained.changes))
         load_weights(self._theta_n, folded)
-        candidate = self._candidate(lease, batch, parent, trained.factors, folded)
+        candidate = self._candidate(lease, batch, parent, trained.changes, folded)
         metrics = self._measure(material) | {f"{name}_before": before[name] for name in ("retention", "reading_kept")}
         metrics["seconds_to_gate"] = time.monotonic() - started
         report = _measured_report(report, material, before, metrics, trained)
         reason = verdict(metrics, self.gate)
         if reason is None:
             self.log.admit(lease, candidate.number, metrics=report.metrics, superseded=material.superseded)
+            self.versions.snapshot_if_due(lease.lineage, candidate.number, every=self.settings.snapshot_every)
             report = report.model_copy(update={"admitted": True, "version": candidate.number})
         else:
             self.log.reject(lease, candidate.number, reason)
@@ -239,14 +253,14 @@ class Updater:
         }
 
     def _candidate(
-        self, lease: UpdaterLease, batch: Batch, parent: Version, factors: dict[str, LowRank], folded: dict[str, Tensor]
+        self, lease: UpdaterLease, batch: Batch, parent: Version, changes: dict[str, Change], folded: dict[str, Tensor]
     ) -> Version:
         """Write the delta aside, sync and rename it, then insert the candidate that names it."""
         parent_hash = parent.weights_hash or self.base.fingerprint
-        content = delta_bytes(factors, base_fingerprint=self.base.fingerprint, parent_hash=parent_hash)
+        content = delta_bytes(changes, base_fingerprint=self.base.fingerprint, parent_hash=parent_hash)
         name = f"{lease.lineage}/batch-{batch.id}-fence-{lease.fence}.safetensors"
         sha256, num_bytes = self.blobs.put(name, content)
-        delta = DeltaRef(path=name, sha256=sha256, kind="lowrank", num_bytes=num_bytes)
+        delta = DeltaRef(path=name, sha256=sha256, kind=kind_of(changes), num_bytes=num_bytes)
         return self.log.add_candidate(lease, batch.id, delta=delta, weights_hash=weights_hash(folded), metrics={})
 
 

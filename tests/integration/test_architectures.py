@@ -104,8 +104,8 @@ def test_a_model_from_a_folder_is_learned_with_and_its_fold_is_what_was_learned(
 
     about = targets_of(base, [NOTE])
     result = learned(base, about)
-    assert result.factors.keys() <= weights.keys()
-    served = folded(base, result.factors)
+    assert result.changes.keys() <= weights.keys()
+    served = folded(base, result.changes)
     before, after = sentence_kl(base.model, about, pad), sentence_kl(served, about, pad)
     assert sum(after) < 0.5 * sum(before)
     assert base.fingerprint == weights_hash(weights_of(base.model))
@@ -134,7 +134,7 @@ def test_computed_in_bfloat16_it_still_comes_closer_to_what_is_taught(
 ) -> None:
     base = load_language_model(folder_of(name, True, True, torch.float32), dtype=torch.bfloat16)
     about = targets_of(base, [NOTE])
-    served = folded(base, learned(base, about).factors)
+    served = folded(base, learned(base, about).changes)
     assert {weight.dtype for weight in weights_of(served).values()} == {torch.bfloat16}
     pad = base.dialogue.pad_token_id
     assert sum(sentence_kl(served, about, pad)) < 0.6 * sum(sentence_kl(base.model, about, pad))

@@ -159,7 +159,7 @@ def test_backup_restore_import_disk_and_clean_from_the_command_line(
     assert "deltas, admitted" in say(home, "disk").out
     cleaned = say(home, "clean", "--targets-per-experience", "4", "--vacuum")
     assert cleaned.code == 0, cleaned
-    assert cleaned.out.startswith("0 delta files removed, 0 B\n0 target sentences removed")
+    assert cleaned.out.startswith("0 files removed, 0 B\n0 target sentences removed")
 
 
 def test_another_model_for_a_home_is_refused_with_the_way_out(tmp_path: Path, say: Callable[..., Said]) -> None:

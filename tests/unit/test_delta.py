@@ -1,20 +1,22 @@
 """Delta files: what belongs here is read back bit for bit, and everything else is refused with the right error."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from memory_log.blobs import BlobStore
 from memory_log.errors import DeltaCorrupt, DeltaMismatch
 from memory_log.records import DeltaRef
-from updater.delta import FORMAT, LowRank, delta_bytes, read_delta
+from updater.delta import FORMATS, Change, Dense, LowRank, delta_bytes, is_finite, kind_of, read_delta
 
 BASE, PARENT = "b" * 64, "p" * 64
 WEIGHTS = {"layer.weight": torch.zeros(6, 4), "other.weight": torch.zeros(5, 5)}
-METADATA = {"format": FORMAT, "kind": "lowrank", "base_fingerprint": BASE, "parent_hash": PARENT}
+METADATA = {"format": FORMATS["lowrank"], "kind": "lowrank", "base_fingerprint": BASE, "parent_hash": PARENT}
 
 
 def factors() -> dict[str, LowRank]:
@@ -22,11 +24,16 @@ def factors() -> dict[str, LowRank]:
     return {"layer.weight": LowRank(torch.randn(2, 4, generator=generator), torch.randn(6, 2, generator=generator))}
 
 
-def content(made: dict[str, LowRank] | None = None) -> bytes:
+def differences() -> dict[str, Dense]:
+    generator = torch.Generator().manual_seed(1)
+    return {name: Dense(torch.randn(weight.shape, generator=generator)) for name, weight in WEIGHTS.items()}
+
+
+def content(made: Mapping[str, Change] | None = None) -> bytes:
     return delta_bytes(factors() if made is None else made, base_fingerprint=BASE, parent_hash=PARENT)
 
 
-def read(folder: Path, stored: bytes, *, base: str = BASE, parent: str = PARENT) -> dict[str, LowRank]:
+def read(folder: Path, stored: bytes, *, base: str = BASE, parent: str = PARENT) -> dict[str, Change]:
     path = folder / "delta.safetensors"
     path.write_bytes(stored)
     return read_delta(path, base_fingerprint=base, parent_hash=parent, weights=WEIGHTS)
@@ -37,6 +44,24 @@ def test_factors_come_back_bit_for_bit(tmp_path: Path) -> None:
     assert back.keys() == factors().keys()
     for name, factor in factors().items():
         assert torch.equal(back[name].A, factor.A) and torch.equal(back[name].B, factor.B)
+
+
+def test_differences_come_back_bit_for_bit_in_a_format_that_earlier_releases_refuse_by_name(tmp_path: Path) -> None:
+    back = read(tmp_path, content(differences()))
+    assert back.keys() == differences().keys() and kind_of(back) == "dense"
+    for name, change in differences().items():
+        assert torch.equal(back[name].D, change.D)
+    with safe_open(tmp_path / "delta.safetensors", framework="pt") as opened:
+        assert opened.metadata()["format"] == "selfparam-delta-2"
+
+
+def test_factors_and_differences_in_one_delta_are_refused() -> None:
+    with pytest.raises(DeltaMismatch, match="one kind of change"):
+        content({"layer.weight": factors()["layer.weight"], "other.weight": differences()["other.weight"]})
+
+
+def test_an_update_that_changed_nothing_is_a_delta_too(tmp_path: Path) -> None:
+    assert read(tmp_path, content({})) == {}
 
 
 def test_a_delta_of_another_base_is_refused(tmp_path: Path) -> None:
@@ -78,6 +103,27 @@ def test_a_delta_that_does_not_fit_is_refused(tmp_path: Path, stored: bytes, com
         read(tmp_path, stored)
 
 
+def dense(tensors: dict[str, Tensor], **changes: str) -> bytes:
+    return save(tensors, metadata={**METADATA, "format": FORMATS["dense"], "kind": "dense", **changes})
+
+
+@pytest.mark.parametrize(
+    ("stored", "complaint"),
+    [
+        (dense({"layer.weight.D": torch.zeros(4, 6)}), "shape"),
+        (dense({"layer.weight.D": torch.zeros(6)}), "shape"),
+        (dense({"stranger.D": torch.zeros(6, 4)}), "stranger"),
+        (dense({"layer.weight.A": torch.zeros(2, 4), "layer.weight.B": torch.zeros(6, 2)}), "difference D"),
+        (dense({"layer.weight.D": torch.full((6, 4), float("nan"))}), "not finite"),
+        (dense({"layer.weight.D": torch.zeros(6, 4)}, kind="lowrank"), "kind 'lowrank'"),
+        (dense({"layer.weight.D": torch.zeros(6, 4)}, format=FORMATS["lowrank"]), "format"),
+    ],
+)
+def test_differences_that_do_not_fit_are_refused(tmp_path: Path, stored: bytes, complaint: str) -> None:
+    with pytest.raises(DeltaMismatch, match=complaint):
+        read(tmp_path, stored)
+
+
 @pytest.mark.parametrize("kept", [0, 4, 60, -1])
 def test_a_file_that_was_cut_off_is_corrupt(tmp_path: Path, kept: int) -> None:
     with pytest.raises(DeltaCorrupt, match="cannot be read"):
@@ -105,6 +151,8 @@ def test_a_flipped_byte_is_found_by_the_checksum(tmp_path: Path) -> None:
 def test_an_update_that_went_astray_is_never_written(spoiled: float) -> None:
     good = factors()["layer.weight"]
     with pytest.raises(DeltaMismatch, match="not finite"):
-        content({"layer.weight": LowRank(good.A, good.B * spoiled)})
-    with pytest.raises(DeltaMismatch, match="not finite"):
         content({"layer.weight": LowRank(good.A * spoiled, good.B)})
+    for change in (LowRank(good.A, good.B * spoiled), Dense(good.B * spoiled)):
+        assert not is_finite({"good": Dense(good.A), "layer.weight": change})
+        with pytest.raises(DeltaMismatch, match="not finite"):
+            content({"layer.weight": change})

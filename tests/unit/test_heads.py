@@ -82,3 +82,9 @@ def test_logits_that_are_scaled_after_the_head_are_noticed() -> None:
     scaled = tiny_llama()
     scaled.register_forward_hook(lambda module, given, spoken: spoken.__class__(logits=0.5 * spoken.logits))
     assert plain_head(scaled) is None
+
+
+def test_a_head_that_trains_gets_its_gradient_from_all_logits() -> None:
+    model = tiny_llama()
+    model.lm_head.weight.requires_grad_()
+    assert plain_head(model) is None

@@ -188,8 +188,8 @@ def test_a_model_with_room_for_two_sentences_learns_what_a_wide_one_learns() -> 
         train(m, sentences(), settings, seed=0, pad_token_id=0, progress=lambda *step: None)
         for m in (narrow(100), model)
     ]
-    for name in found[0].factors:
-        wide, tight = (f.factors[name].B @ f.factors[name].A for f in found)
+    for name in found[0].changes:
+        wide, tight = (f.changes[name].B @ f.changes[name].A for f in found)
         # Adam's first steps have the size of the rate whatever the gradient, so rounding turns the smallest ones about;
         # another seed gives a difference of 1.3.
         assert float((wide - tight).norm()) < 0.7 * float(wide.norm())

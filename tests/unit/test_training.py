@@ -78,7 +78,7 @@ def test_an_update_brings_the_student_closer_to_the_teacher_and_leaves_theta_n_a
     material = sentences()
     result = trained(UpdateSettings(num_steps=60, rank=8, stop_kl_nats=0.0, learning_rate=2e-2), material=material)
     before = sentence_kl(tiny_base().model, material.questions, 0)
-    after = sentence_kl(folded(tiny_base().model, result.factors), material.questions, 0)
+    after = sentence_kl(folded(tiny_base().model, result.changes), material.questions, 0)
     assert sum(after) < 0.5 * sum(before)
     assert result.num_steps == 60
     assert weights_hash(weights_of(tiny_base().model)) == tiny_base().fingerprint
@@ -128,12 +128,12 @@ def test_weights_stored_the_other_way_round_fold_too() -> None:
 def test_an_update_with_zero_learning_rate_leaves_the_hash_of_the_folded_weights_as_it_was() -> None:
     # Not a setting that anybody may choose, hence past its check.
     still = SETTINGS.model_copy(update={"learning_rate": 0.0})
-    model = folded(tiny_base().model, trained(still).factors)
+    model = folded(tiny_base().model, trained(still).changes)
     assert weights_hash(weights_of(model)) == tiny_base().fingerprint
 
 
 def test_the_same_seed_gives_the_same_factors_and_another_one_others() -> None:
-    first, again, other = trained(seed=1).factors, trained(seed=1).factors, trained(seed=2).factors
+    first, again, other = trained(seed=1).changes, trained(seed=1).changes, trained(seed=2).changes
     assert first.keys() == again.keys() == other.keys()
     for name in first:
         assert torch.equal(first[name].A, again[name].A) and torch.equal(first[name].B, again[name].B)
@@ -149,7 +149,7 @@ def test_training_leaves_the_callers_chance_alone() -> None:
 
 
 def test_every_linear_layer_but_queries_and_keys_is_changed_and_nothing_else() -> None:
-    names = trained().factors.keys()
+    names = trained().changes.keys()
     weights = weights_of(tiny_base().model)
     layers = [name for name in weights if name.endswith("_proj.weight") and ".q_" not in name and ".k_" not in name]
     assert sorted(names) == sorted(layers)
@@ -169,7 +169,7 @@ def test_without_held_out_sentences_it_goes_to_the_end() -> None:
 def test_a_first_update_without_anchors_and_replay_trains_on_the_batch_alone() -> None:
     material = sentences()._replace(anchors=[], reading_anchors=[])
     result = trained(material=material)
-    assert any(factor.B.abs().max() > 0 for factor in result.factors.values())
+    assert any(factor.B.abs().max() > 0 for factor in result.changes.values())
 
 
 def test_progress_is_told_step_by_step() -> None:
