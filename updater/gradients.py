@@ -6,18 +6,16 @@ which sentences are drawn, the optimiser.
 Shapes: B = sentences, T = completion positions.
 """
 
-import functools
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
 from torch import nn
-from transformers.pytorch_utils import Conv1D
 
 from updater.memory import in_pieces
 from updater.objective import sentence_means
+from updater.products import autocast
 from updater.sequences import length_buckets
 from updater.settings import UpdateSettings
 from updater.targets import TeacherTargets, kl_of_targets
@@ -33,39 +31,6 @@ def kl_of_each(model: Any, sentences: Sequence[TeacherTargets], pad_token_id: in
 def mean_or_zero(kl_nats: Sequence[float]) -> float:
     """The mean over sentences; zero where there are none, such as replay in a first update."""
     return sum(kl_nats) / len(kl_nats) if kl_nats else 0.0
-
-
-def autocast(device: torch.device) -> AbstractContextManager[object]:
-    """bfloat16 matrix products for the student's training passes where the processor has units for them; float32
-    elsewhere.
-
-    Only the path to the factors is rounded: teacher targets, fold and gate stay in the base's own type.
-    """
-    is_fast = device.type == "cuda" or "amx_bf16" in cpu_flags()
-    return torch.autocast(device.type, dtype=torch.bfloat16) if is_fast else nullcontext()
-
-
-def round_products(student: nn.Module) -> None:
-    """Round the frozen weights of linear layers to the type in which `autocast` computes on a CPU, once.
-
-    It would round them anew, to the same values, in every pass. Norms, embeddings and all that trains stay as they are.
-    The layers get weights of their own: those of the model that they were copied from do not change.
-    """
-    with autocast(torch.device("cpu")):
-        dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else None
-    for module in student.modules():
-        weight = getattr(module, "weight", None)
-        is_frozen = isinstance(weight, nn.Parameter) and weight.device.type == "cpu" and not weight.requires_grad
-        if dtype is not None and is_frozen and isinstance(module, (nn.Linear, Conv1D)):
-            module.weight = nn.Parameter(module.weight.detach().to(dtype), requires_grad=False)
-
-
-@functools.cache
-def cpu_flags() -> frozenset[str]:
-    """The processor's feature flags; empty where the system does not list them."""
-    listing = Path("/proc/cpuinfo")
-    lines = listing.read_text().splitlines() if listing.is_file() else []
-    return frozenset(next((line.split(":", 1)[1] for line in lines if line.startswith("flags")), "").split())
 
 
 def mean_kl(student: Any, sentences: Sequence[TeacherTargets], pad_token_id: int, *, model: nn.Module) -> float:  # noqa: ANN401

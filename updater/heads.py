@@ -40,8 +40,7 @@ _is_plain: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
 
 
 def plain_head(model: Any) -> PlainHead | None:  # noqa: ANN401 - a model of transformers, or one of peft around it
-    """The model in two parts; None where its logits are capped, scaled or made otherwise than by a linear head that does
-    not train.
+    """The model in two parts; None where its logits are capped, scaled or made otherwise, or where its head trains.
 
     Which it is, is tried once for each model: its head is made to say something large, and the model must pass it on
     unchanged; and what the head read must be the last states.

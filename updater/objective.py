@@ -26,7 +26,7 @@ def top_k_targets(logits_BTV: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """The teacher's k most likely tokens at every position.
 
     Args:
-        logits_BTV: teacher logits, any float dtype.
+        logits_BTV: teacher logits, any float dtype; any shape before V.
         k: tokens to keep; everything is kept when `k >= V`.
 
     Returns:
@@ -34,9 +34,9 @@ def top_k_targets(logits_BTV: Tensor, k: int) -> tuple[Tensor, Tensor]:
             they leave of 1).
         teacher_ids_BTK: their token ids, int64.
     """
-    logprobs_BTV = torch.log_softmax(logits_BTV.float(), dim=-1)
-    values, ids = logprobs_BTV.topk(min(k, logits_BTV.shape[-1]), dim=-1)
-    return values, ids
+    logits_BTV = logits_BTV.float()
+    values, ids = logits_BTV.topk(min(k, logits_BTV.shape[-1]), dim=-1)
+    return values - torch.logsumexp(logits_BTV, dim=-1, keepdim=True), ids
 
 
 def forward_kl(student_logits_BTV: Tensor, teacher_logprobs_BTK: Tensor, teacher_ids_BTK: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-PASS_TOKENS: Final = 64
+PASS_TOKENS: Final = 128
 """What one pass through a model costs beside its tokens, in tokens: rough, for it decides on small savings only."""
 
 

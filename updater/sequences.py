@@ -59,34 +59,37 @@ def completion_logits(model: PreTrainedModel, batch: CompletionBatch, prefix: Dy
         prefix: what stands before every row of the batch and has been read already (`updater.caches.read_prefix`).
     """
     num_positions = batch.completion_ids_BT.shape[1]
-    mask_BS = batch.attention_mask_BS
-    if prefix is not None:
-        mask_BS = torch.nn.functional.pad(mask_BS, (prefix.get_seq_length(), 0), value=1)
     call: Any = model
     names = inspect.signature(getattr(model, "get_base_model", lambda: model)().forward).parameters
-    options: dict[str, Any] = {}
-    if "position_ids" in names:  # models such as Bloom count from the mask by themselves
-        options["position_ids"] = (mask_BS.cumsum(-1) - 1).clamp_min(0)[:, -batch.input_ids_BS.shape[1] :]
+    options = _options(batch, prefix)
+    if "position_ids" not in names:  # models such as Bloom count from the mask by themselves
+        del options["position_ids"]
     if "logits_to_keep" in names:
         options["logits_to_keep"] = num_positions + 1
-    if prefix is not None:
-        options["past_key_values"] = prefix
-    logits: Tensor = call(
-        input_ids=batch.input_ids_BS, attention_mask=mask_BS, use_cache=prefix is not None, **options
-    ).logits
+    logits: Tensor = call(input_ids=batch.input_ids_BS, **options).logits
     return logits[:, -num_positions - 1 : -1]
 
 
-def completion_states(parts: PlainHead, batch: CompletionBatch) -> Tensor:
+def completion_states(parts: PlainHead, batch: CompletionBatch, prefix: DynamicCache | None = None) -> Tensor:
     """The states that the head makes the completion tokens' logits of, sentence by sentence: [N, H].
 
     Only these positions go on: not the prompts', and not the padding of shorter completions.
     """
     num_positions = batch.completion_ids_BT.shape[1]
-    position_ids = (batch.attention_mask_BS.cumsum(-1) - 1).clamp_min(0)
-    options = {"attention_mask": batch.attention_mask_BS, "position_ids": position_ids, "use_cache": False}
-    states_BSH = parts.states(batch.input_ids_BS, options)
+    states_BSH = parts.states(batch.input_ids_BS, _options(batch, prefix))
     return states_BSH[:, -num_positions - 1 : -1][batch.mask_BT]
+
+
+def _options(batch: CompletionBatch, prefix: DynamicCache | None) -> dict[str, Any]:
+    """How a batch is read: its padding masked and not counted, after what stands before every row."""
+    mask_BS = batch.attention_mask_BS
+    if prefix is None:
+        cached: dict[str, Any] = {"use_cache": False}
+    else:
+        mask_BS = torch.nn.functional.pad(mask_BS, (prefix.get_seq_length(), 0), value=1)
+        cached = {"use_cache": True, "past_key_values": prefix}
+    position_ids = (mask_BS.cumsum(-1) - 1).clamp_min(0)[:, -batch.input_ids_BS.shape[1] :]
+    return {"attention_mask": mask_BS, "position_ids": position_ids, **cached}
 
 
 def length_buckets(lengths: Sequence[int], *, most: int) -> list[list[int]]:

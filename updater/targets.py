@@ -2,10 +2,11 @@
 
 Knows: computing, storing and batching them. Refuses to know: where sentences come from, how a student is trained.
 
-Shapes: B = sentences, T = completion positions, K = kept teacher tokens.
+Shapes: B = sentences, T = completion positions, N = completion tokens of all sentences, K = kept teacher tokens,
+X = whatever a position is known by.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,13 +19,19 @@ from transformers import DynamicCache, PreTrainedModel
 from updater.caches import can_share_prefixes, read_prefix
 from updater.heads import plain_head
 from updater.memory import in_pieces, naming_out_of_memory
-from updater.objective import forward_kl, kl_of_states, sentence_means, top_k_targets
+from updater.objective import CHUNK, forward_kl, kl_of_states, sentence_means, top_k_targets
 from updater.prefixes import PrefixGroup, prefix_groups
-from updater.sequences import CompletionBatch, TokenizedSentence, collate, completion_logits, completion_states
+from updater.products import product_type
+from updater.sequences import (
+    CompletionBatch,
+    TokenizedSentence,
+    collate,
+    completion_logits,
+    completion_states,
+    length_buckets,
+)
 
 TEACHER_BATCH: Final = 64
-Kept = tuple[Tensor, Tensor]
-"""teacher_logprobs_BTK and teacher_ids_BTK of `top_k_targets`."""
 
 
 @dataclass(frozen=True)
@@ -85,27 +92,51 @@ def compute_targets(
         OutOfMemory: not even one sentence fits into memory.
     """
     found: list[TeacherTargets | None] = [None] * len(sentences)
+    whole = [TokenizedSentence(tuple(c), s.completion_ids) for c, s in zip(contexts, sentences, strict=True)]
     for group in prefix_groups(contexts, most=TEACHER_BATCH, sharing=can_share_prefixes(teacher)):
-        prefix = _read(teacher, contexts[group.rows[0]][: group.num_shared])
-
-        def expected(rows: Sequence[int], group: PrefixGroup = group, prefix: DynamicCache | None = prefix) -> Kept:
-            rest = [
-                TokenizedSentence(tuple(contexts[row][group.num_shared :]), sentences[row].completion_ids)
-                for row in rows
-            ]
-            batch = collate(rest, pad_token_id, teacher.device)
-            return top_k_targets(completion_logits(teacher, batch, prefix), k)
-
-        pieces = in_pieces(group.rows, expected, most=TEACHER_BATCH, model=teacher, work="teacher targets")
-        for rows, (logprobs_BTK, ids_BTK) in pieces:
-            for place, row in enumerate(rows):
-                length = len(sentences[row].completion_ids)
-                found[row] = TeacherTargets(
-                    sentences[row],
-                    ids_BTK[place, -length:].to(torch.int32).cpu().clone(),
-                    logprobs_BTK[place, -length:].to(torch.float16).cpu().clone(),
-                )
+        for row, ids_TK, logprobs_TK in _expected_of(teacher, whole, group, k, pad_token_id):
+            found[row] = TeacherTargets(sentences[row], ids_TK, logprobs_TK)
     return [targets for targets in found if targets is not None]
+
+
+def _expected_of(
+    teacher: PreTrainedModel, whole: Sequence[TokenizedSentence], group: PrefixGroup, k: int, pad_token_id: int
+) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """What the teacher expects of each sentence of a group: its row, top_ids_TK and top_logprobs_TK."""
+    prefix: DynamicCache | None = None
+    if group.num_shared:
+        with naming_out_of_memory("teacher targets"):
+            prefix = read_prefix(teacher, whole[group.rows[0]].prompt_ids[: group.num_shared])
+    rest = {row: whole[row]._replace(prompt_ids=whole[row].prompt_ids[group.num_shared :]) for row in group.rows}
+
+    def expected(rows: Sequence[int]) -> tuple[Tensor, Tensor]:
+        return _expected(teacher, collate([rest[row] for row in rows], pad_token_id, teacher.device), prefix, k)
+
+    lengths = [len(sentence.prompt_ids) + len(sentence.completion_ids) for sentence in rest.values()]
+    for places in length_buckets(lengths, most=TEACHER_BATCH):
+        bucket = [group.rows[place] for place in places]
+        pieces = in_pieces(bucket, expected, most=TEACHER_BATCH, model=teacher, work="teacher targets")
+        for rows, (logprobs_NK, ids_NK) in pieces:
+            sizes = [len(rest[row].completion_ids) for row in rows]
+            for row, ids_TK, logprobs_TK in zip(rows, ids_NK.split(sizes), logprobs_NK.split(sizes), strict=True):
+                yield row, ids_TK.clone(), logprobs_TK.clone()
+
+
+def _expected(
+    teacher: PreTrainedModel, batch: CompletionBatch, prefix: DynamicCache | None, k: int
+) -> tuple[Tensor, Tensor]:
+    """teacher_logprobs_NK (float16) and teacher_ids_NK (int32) at every completion token, sentence by sentence."""
+    parts = plain_head(teacher)
+    if parts is None:
+        read_NX = completion_logits(teacher, batch, prefix)[batch.mask_BT]
+    else:
+        read_NX = completion_states(parts, batch, prefix)
+    found = []
+    for part in read_NX.split(CHUNK):  # the logits of a chunk, and not of all, are held at once
+        logits_NV = part if parts is None else torch.nn.functional.linear(part, parts.weight_VH, parts.bias_V)
+        logprobs_NK, ids_NK = top_k_targets(logits_NV, k)
+        found.append((logprobs_NK.to(torch.float16).cpu(), ids_NK.to(torch.int32).cpu()))
+    return torch.cat([logprobs for logprobs, _ in found]), torch.cat([ids for _, ids in found])
 
 
 def _read(teacher: PreTrainedModel, token_ids: Sequence[int]) -> DynamicCache | None:
@@ -153,8 +184,7 @@ def kl_of_targets(
         kl_BT, batch, _ = kl_per_position(student, targets, pad_token_id)
         return kl_BT, batch.mask_BT
     batch, logprobs_BTK, ids_BTK = collate_targets(targets, pad_token_id, student.device)
-    device, mask_BT = student.device.type, batch.mask_BT
-    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else parts.weight_VH.dtype
+    dtype, mask_BT = product_type(parts.weight_VH), batch.mask_BT
     bias_V = None if parts.bias_V is None else parts.bias_V.to(dtype)
     states_NH = completion_states(parts, batch)
     kl_N = kl_of_states(states_NH, parts.weight_VH.to(dtype), bias_V, logprobs_BTK[mask_BT], ids_BTK[mask_BT])
