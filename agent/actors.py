@@ -18,7 +18,9 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from agent.decoding import Generation
+from agent.due import Schedule
 from agent.serving import ModelServer, ServerStats
+from agent.turns import take_turns
 from agent.worker import UpdateWorker, WorkerStatus
 from memory_log.errors import UnknownVersion
 from updater.update import Updater
@@ -186,11 +188,14 @@ def start_serving_actor(
 
 
 class UpdateWorkerActor:
-    """An `UpdateWorker` in a process of its own. It works from the moment it starts, and after a crash goes on.
+    """The `UpdateWorker`s of one or more lineages in a process of its own, where they take turns. They work from the
+    moment it starts, and after a crash go on.
 
     Args:
         make_updater: makes the updater for an owner's name; called in the actor's process at every start.
-        lineage, batch_size, max_wait_seconds: As for `UpdateWorker`.
+        lineage: whose memory; the serving actor's.
+        more_lineages: others whose experiences this process learns as well.
+        schedule: when each of them wakes.
         serving_name: Name of the serving actor that takes up each version right after it was admitted; None for nobody.
             A name, because Ray cannot promise to restart an actor that was given a handle.
         num_threads: CPU threads of torch while it learns.
@@ -201,8 +206,8 @@ class UpdateWorkerActor:
         make_updater: Callable[[str], Updater],
         *,
         lineage: str,
-        batch_size: int,
-        max_wait_seconds: float,
+        schedule: Schedule,
+        more_lineages: Sequence[str] = (),
         serving_name: str | None = None,
         num_threads: int = 1,
     ) -> None:
@@ -210,30 +215,32 @@ class UpdateWorkerActor:
         # of them than cores, and GNU's OpenMP then lets them sleep at every step.
         torch.set_num_threads(1)
         self._serving = None if serving_name is None else ray.get_actor(serving_name)
-        self._worker = UpdateWorker(
-            # Ray keeps an actor's id over its restarts, and never gives it to another one.
-            make_updater(f"update-worker-{ray.get_runtime_context().get_actor_id()}"),
-            lineage,
-            batch_size=batch_size,
-            max_wait_seconds=max_wait_seconds,
-            announce=self._refresh_serving,
-        )
+        # Ray keeps an actor's id over its restarts, and never gives it to another one.
+        updater = make_updater(f"update-worker-{ray.get_runtime_context().get_actor_id()}")
+        self._workers = {
+            name: UpdateWorker(
+                updater, name, schedule, announce=self._refresh_serving if name == lineage else lambda version: None
+            )
+            for name in dict.fromkeys((lineage, *more_lineages))
+        }
+        self._lineage = lineage
         self._thread = threading.Thread(target=self._learn, args=(num_threads,), name="update-worker", daemon=True)
         self._thread.start()
 
-    def status(self) -> WorkerStatus:
-        """Return what the worker does now and has done since this process began."""
-        return self._worker.status()
+    def status(self, lineage: str | None = None) -> WorkerStatus:
+        """Return what the worker of a lineage, None for the served one's, does now and has done in this process."""
+        return self._workers[lineage or self._lineage].status()
 
     def stop(self) -> bool:
         """Give up the update that runs, with its lease, and work no more; True when that is done."""
-        self._worker.stop()
+        for worker in self._workers.values():
+            worker.stop()
         self._thread.join(STOP_SECONDS)
         return not self._thread.is_alive()
 
     def _learn(self, num_threads: int) -> None:
         torch.set_num_threads(num_threads)
-        self._worker.run()
+        take_turns(list(self._workers.values()))
 
     def _refresh_serving(self, version: int) -> None:
         # A refresh reads the log itself, so it cannot bring an old version back however late it comes.
@@ -245,8 +252,8 @@ def start_update_worker(
     make_updater: Callable[[str], Updater],
     *,
     lineage: str,
-    batch_size: int,
-    max_wait_seconds: float,
+    schedule: Schedule,
+    more_lineages: Sequence[str] = (),
     serving_name: str | None = None,
     name: str | None = None,
     num_cpus: float = 1,
@@ -256,7 +263,7 @@ def start_update_worker(
     """Start an update worker that Ray restarts for ever, and return its handle; `ray.init` has been called.
 
     Args:
-        make_updater, lineage, batch_size, max_wait_seconds, serving_name, num_threads: See `UpdateWorkerActor`.
+        make_updater, lineage, schedule, more_lineages, serving_name, num_threads: See `UpdateWorkerActor`.
         name: A name in Ray's namespace under which other processes find the actor.
         num_cpus, num_gpus: What Ray reserves for it.
     """
@@ -271,8 +278,8 @@ def start_update_worker(
     return actor.remote(
         make_updater,
         lineage=lineage,
-        batch_size=batch_size,
-        max_wait_seconds=max_wait_seconds,
+        schedule=schedule,
+        more_lineages=tuple(more_lineages),
         serving_name=serving_name,
         num_threads=num_threads,
     )

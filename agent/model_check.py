@@ -31,7 +31,7 @@ from memory_log.records import NewExperience
 from updater.fold import load_weights
 from updater.language_model import LanguageModel, weights_of
 from updater.report import Progress, silent
-from updater.settings import GateSettings, UpdateSettings
+from updater.settings import GateSettings, RetrySettings, UpdateSettings
 from updater.update import Updater
 
 Verdict = Literal["good", "weak", "cannot"]
@@ -239,7 +239,7 @@ def suggested_settings(best: TrialUpdate, asks: float) -> dict[str, float | int]
 def _trial(base: LanguageModel, learning_rate: float, seed: int, progress: Progress) -> TrialUpdate:
     settings = UpdateSettings(
         learning_rate=learning_rate, num_steps=TRIAL_STEPS, num_anchors=72, min_samples=NUM_TOLD * 10,
-        questions_per_experience=10, near_misses_per_experience=4, seed=seed,
+        questions_per_experience=10, near_misses_per_experience=4, seed=seed, retry=RetrySettings(num_retries=0),
     )  # fmt: skip
 
     def at_this_rate(stage: str, done: int, total: int) -> None:

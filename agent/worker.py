@@ -1,11 +1,10 @@
 """The update worker: wakes by itself when enough experiences wait, learns them, and says which version serves.
 
-Knows: when to wake, what to do when an update fails, what to tell whoever watches. Refuses to know: how an update is
-computed, Ray, displays.
+Knows: what to do when an update fails, what to tell whoever watches. Refuses to know: how an update is computed, Ray,
+displays.
 """
 
 import logging
-import math
 import os
 import threading
 import time
@@ -15,9 +14,11 @@ from datetime import datetime
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
+from agent.due import Due, Schedule
+from agent.turns import Look, take_turns
 from memory_log.bells import Bell
 from memory_log.clock import Clock, utc_now
-from memory_log.errors import BadInput, LineageBusy, NothingPending, SelfParamError, UpdatesPaused
+from memory_log.errors import LineageBusy, NothingPending, SelfParamError, UpdatesPaused
 from memory_log.log import MemoryLog
 from memory_log.records import Pause
 from updater.report import UpdateReport
@@ -27,8 +28,7 @@ NUM_OUTCOMES_KEPT = 1000
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 60.0
 ENDED_LEASE_SECONDS = 1e-3
-# However often the bell rings, the log is not looked at more often.
-LEAST_LOOK_SECONDS = 0.05
+NUM_MEASURED = 64  # experiences whose surprise is measured in one turn, so that an update need not wait for all
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -70,6 +70,7 @@ class WorkerStatus(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     pid: int
+    lineage: str = "default"
     is_updating: bool = False
     stage: str = ""
     """As the updater names it; empty between updates."""
@@ -84,21 +85,22 @@ class WorkerStatus(BaseModel):
 
 
 class UpdateWorker:
-    """Learns a lineage's experiences as they come. Plain class: Ray, threads and tests call `run` or `step`.
+    """Learns a lineage's experiences as they come. Plain class: Ray, threads and tests call `run`, `step`, or
+    `turns.take_turns` with the workers of several lineages.
 
     Args:
         updater: makes the updates. Its `owner` must be the same after a restart of the same worker and nobody else's:
-            a lease on record under this name can only belong to this worker's dead predecessor.
+            a lease on record under this name can only belong to this worker's dead predecessor. The workers of several
+            lineages in one thread may share it.
         lineage: whose memory.
-        batch_size: wakes when this many experiences are pending, and learns at most as many in one update.
-        max_wait_seconds: wakes for fewer when they have waited this long.
+        schedule: when it wakes, and what it learns first.
         announce: called with a version's number whenever the head has moved, by whomever; returns once it serves. May
             be called again with the same number.
         poll_seconds: time between two looks at the log while its bell does not ring.
         clock, monotonic: the time of day, and seconds for measuring spans.
 
     Example:
-        worker = UpdateWorker(updater, "default", batch_size=5, max_wait_seconds=30, announce=print)
+        worker = UpdateWorker(updater, "default", Schedule(batch_size=5, max_wait_seconds=30), announce=print)
         threading.Thread(target=worker.run).start()
         worker.stop()
     """
@@ -107,30 +109,22 @@ class UpdateWorker:
         self,
         updater: Updater,
         lineage: str,
+        schedule: Schedule,
         *,
-        batch_size: int,
-        max_wait_seconds: float,
         announce: Callable[[int], None],
         poll_seconds: float = 1.0,
         clock: Clock = utc_now,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        if batch_size < 1 or max_wait_seconds < 0:
-            raise BadInput(
-                f"got batch_size={batch_size} and max_wait_seconds={max_wait_seconds}; a worker needs at least one "
-                "experience a batch and a waiting time of 0 or more"
-            )
-        self._updater, self._lineage = updater, lineage
-        self._batch_size, self._max_wait_seconds = batch_size, max_wait_seconds
-        self._announce, self._poll_seconds = announce, poll_seconds
-        self._clock, self._monotonic = clock, monotonic
+        self._updater, self._lineage, self._schedule = updater, lineage, schedule
+        self._announce, self._poll_seconds, self._clock = announce, poll_seconds, clock
+        self._due = Due(updater.log, lineage, schedule, clock=clock, monotonic=monotonic)
         self._stop = threading.Event()
         self._bell: Bell | None = None
         self._announced: int | None = None
-        self._waiting_since: float | None = None
-        self._seconds_to_due = math.inf
+        self._pause_seconds = FIRST_PAUSE_SECONDS
         self._lock = threading.Lock()  # guards the two below, which other threads read
-        self._status = WorkerStatus(pid=os.getpid())
+        self._status = WorkerStatus(pid=os.getpid(), lineage=lineage)
         self._outcomes: deque[UpdateOutcome] = deque(maxlen=NUM_OUTCOMES_KEPT)
         self._log.ensure_lineage(lineage, base_fingerprint=updater.base.fingerprint)
         self._end_lease_of_predecessor()
@@ -144,6 +138,11 @@ class UpdateWorker:
         with self._lock:
             return self._status.model_copy(update={"outcomes": tuple(self._outcomes)})
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether `stop` was called."""
+        return self._stop.is_set()
+
     def stop(self) -> None:
         """Let `run` return soon. An update that runs is given up at its next sign of life, and its lease given back."""
         self._stop.set()
@@ -151,28 +150,37 @@ class UpdateWorker:
             self._bell.ring()
 
     def run(self) -> None:
-        """Learn and announce as things come, until stopped. Errors are logged, and followed by a pause that doubles."""
-        with self._log.bell(self._lineage) as self._bell:
-            self._work(self._bell)
+        """Learn and announce as things come, until stopped."""
+        take_turns([self])
 
-    def _work(self, bell: Bell) -> None:
-        pause = FIRST_PAUSE_SECONDS
-        while not self._stop.is_set():
-            try:
-                is_idle = self.step() is None
-                pause = FIRST_PAUSE_SECONDS
-                if is_idle and not self._stop.wait(LEAST_LOOK_SECONDS):
-                    bell.wait(self._seconds_to_next_look())
-            except UpdateStopped:
-                return
-            except LineageBusy as exc:
-                self._tell(last_error=str(exc))
-                self._stop.wait(FIRST_PAUSE_SECONDS)
-            except Exception as exc:  # a worker's edge: the lease is back, the experiences wait
-                _LOGGER.exception("an update of lineage %r failed; trying again in %.0f s", self._lineage, pause)
-                self._tell(last_error=f"{type(exc).__name__}: {exc}")
-                self._stop.wait(pause)
-                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+    def hang_bell(self) -> Bell:
+        """The bell of the lineage's queue, which also rings when the worker is to stop."""
+        self._bell = self._log.bell(self._lineage)
+        return self._bell
+
+    def turn(self) -> Look:
+        """One `step`. Errors are logged, and followed by a pause that doubles; so is an update that changed nothing."""
+        try:
+            outcome = self.step()
+        except UpdateStopped:
+            return Look(0.0)
+        except LineageBusy as exc:
+            self._tell(last_error=str(exc))
+            return Look(FIRST_PAUSE_SECONDS, wakes_at_bell=False)
+        except Exception as exc:  # a worker's edge: the lease is back, the experiences wait
+            _LOGGER.exception("an update of lineage %r failed; next try in %.0f s", self._lineage, self._pause_seconds)
+            return self._back_off(f"{type(exc).__name__}: {exc}")
+        if outcome is not None and outcome.report.leaves_all_waiting:
+            _LOGGER.error("an update of lineage %r came to nothing: %s", self._lineage, outcome.report.reason)
+            return self._back_off(outcome.report.reason)
+        self._pause_seconds = FIRST_PAUSE_SECONDS
+        return Look(self._due.seconds_to_next_look(self._poll_seconds) if outcome is None else 0.0)
+
+    def _back_off(self, why: str | None) -> Look:
+        self._tell(last_error=why)
+        look = Look(self._pause_seconds, wakes_at_bell=False)
+        self._pause_seconds = min(2 * self._pause_seconds, LONGEST_PAUSE_SECONDS)
+        return look
 
     def step(self) -> UpdateOutcome | None:
         """Announce the head if it has moved, then make one update if it is time for one; its outcome.
@@ -186,38 +194,14 @@ class UpdateWorker:
         self._announce_head()
         pause = self._log.pause_of(self._lineage)
         self._tell(pause=pause)
-        if not self._is_time() or pause is not None:
+        if pause is None and self._schedule.needs_surprise:
+            self._updater.measure_surprises(self._lineage, limit=NUM_MEASURED)
+        if not self._due.is_now() or pause is not None:
             return None
         try:
             return self._update()
         except (NothingPending, UpdatesPaused):
             return None  # another updater was quicker, or somebody has paused the lineage since we looked
-
-    def _is_time(self) -> bool:
-        num_waiting = self._num_waiting()
-        if num_waiting == 0:
-            self._waiting_since = None
-            return False
-        now = self._monotonic()
-        if self._waiting_since is None:
-            self._waiting_since = now
-        return num_waiting >= self._batch_size or now - self._waiting_since >= self._max_wait_seconds
-
-    def _num_waiting(self) -> int:
-        """As far as a batch goes; what a dead worker's expired lease holds counts: the next update frees it."""
-        num_waiting = self._log.num_waiting(self._lineage, at_most=self._batch_size)
-        if num_waiting == self._batch_size:
-            return num_waiting
-        due = self._log.next_due(self._lineage)
-        self._seconds_to_due = math.inf if due is None else (due - self._clock()).total_seconds()
-        return num_waiting + self._log.num_abandoned(self._lineage, at_most=self._batch_size)
-
-    def _seconds_to_next_look(self) -> float:
-        """Until what waits has waited long enough or what was put off is due; never longer than between two looks."""
-        times = [self._seconds_to_due]
-        if self._waiting_since is not None:
-            times.append(self._waiting_since + self._max_wait_seconds - self._monotonic())
-        return min([self._poll_seconds, *(seconds for seconds in times if seconds > 0)])
 
     def _update(self) -> UpdateOutcome:
         stored_at: list[datetime] = []
@@ -230,12 +214,14 @@ class UpdateWorker:
             self._tell(is_updating=True, stage=stage, num_done=done, num_total=total)
 
         try:
-            report = self._updater.update(self._lineage, limit=self._batch_size, progress=on_progress)
+            report = self._updater.update(
+                self._lineage, limit=self._schedule.batch_size, order=self._schedule.order, progress=on_progress
+            )
             admitted_at = self._clock()
             self._announce_head()
             visible_at = self._clock() if report.admitted else admitted_at
         finally:
-            self._waiting_since = None
+            self._due.begin_anew()
             self._tell(is_updating=False, stage="", num_done=0, num_total=0)
         outcome = UpdateOutcome(
             report=report, started_at=stored_at[0], admitted_at=admitted_at, visible_at=visible_at

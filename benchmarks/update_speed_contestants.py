@@ -72,7 +72,7 @@ def plain(model: PreTrainedModel, work: Work, minibatches: Sequence[Sequence[int
             told = [work.sentences[place].prompt_ids for place in places]
             said_NV = _completion_logits(student, told, completions).float().log_softmax(-1)
             kl_N = kl_div(said_NV, expected_NV, reduction="none", log_target=True).sum(-1)
-            means = torch.stack([part.mean() for part in kl_N.split([len(ids) for ids in completions])])
+            means = torch.stack([part.mean() for part in torch.split(kl_N, [len(ids) for ids in completions])])
         means.mean().backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], 1.0)
         optimizer.step()

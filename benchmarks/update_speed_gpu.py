@@ -73,11 +73,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.profile is not None:
         options.profile.write_text(where_time_goes(step, device) + "\n")
     if options.json is not None:
-        name = None if options.tiny else torch.cuda.get_device_name()
+        accelerator = None if options.tiny else torch.cuda.get_device_name()
         command = f"python -m benchmarks.update_speed_gpu {'--tiny ' if options.tiny else ''}--json {options.json}"
         report(
             "update_speed_gpu", command=command, seeds=range(ROUNDS), metrics=metrics, now=utc_now(),
-            accelerator=name, quick=options.tiny,
+            accelerator=accelerator, quick=options.tiny,
         ).write(options.json)  # fmt: skip
     return 0
 

@@ -90,7 +90,8 @@ def model_of(sizes: Sizes, *, dtype: torch.dtype = torch.float32, device: str = 
             torch.set_default_dtype(before)
     with torch.no_grad():
         model.model.norm.weight.mul_(PEAKEDNESS / sizes.hidden**0.5)
-    return model.train(False).requires_grad_(False)
+    model.train(False).requires_grad_(False)
+    return model
 
 
 def work_of(

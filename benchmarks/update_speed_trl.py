@@ -46,7 +46,7 @@ class _Order(OrderOfRows[int]):
         return len(self._rows)
 
 
-class _OnSentences(SDFTTrainer):  # type: ignore[misc]
+class _OnSentences(SDFTTrainer):
     """The trainer on prompts of token ids and completions that are there already.
 
     A prompt is text to the trainer; here it is the number of a sentence, or `c` and the number where the context stands
@@ -73,7 +73,8 @@ class _OnSentences(SDFTTrainer):  # type: ignore[misc]
 def by_trl(model: PreTrainedModel, work: Work, minibatches: Sequence[Sequence[int]]) -> Updated:
     """What its user gets: the trainer is made and trains. The minibatches are those that another has taken."""
     student, optimizer = student_of(model, work)
-    student.get_base_model().set_attn_implementation("sdpa")
+    whole: Any = student
+    whole.get_base_model().set_attn_implementation("sdpa")
     settings = work.settings
     rates = [rate_at(step, step / work.num_steps, settings) / settings.learning_rate for step in range(work.num_steps)]
     with autocast(model.device):
@@ -121,7 +122,9 @@ def by_trl(model: PreTrainedModel, work: Work, minibatches: Sequence[Sequence[in
 def _tokenizer() -> PreTrainedTokenizerFast:
     """One that the trainer asks for its padding and end only."""
     words = {"<pad>": PAD, "<s>": 1, "</s>": 2, "<unk>": 3}
-    return PreTrainedTokenizerFast(
+    fast: Any = PreTrainedTokenizerFast
+    made: PreTrainedTokenizerFast = fast(
         tokenizer_object=Tokenizer(WordLevel(words, unk_token="<unk>")),
         pad_token="<pad>", bos_token="<s>", eos_token="</s>", unk_token="<unk>",
     )  # fmt: skip
+    return made

@@ -234,11 +234,11 @@ def reject(
     _end(connection, batch_id, "rejected", reason, now)
 
 
-def commit(connection: Connection, batch_id: int, version: int, now: datetime) -> None:
-    """End a batch whose version is admitted: its experiences are learned in it."""
+def commit(connection: Connection, batch_id: int, version: int, remark: str | None, now: datetime) -> None:
+    """End a batch whose version is admitted: its experiences are learned in it. The remark says how, for people."""
     _LEARN.rows(connection, batch=batch_id, version=version)
     _REJECT_CANDIDATES.rows(connection, batch=batch_id, why=f"version {version} was admitted for the same batch")
-    _END.rows(connection, batch=batch_id, to="committed", why=None, now=now)
+    _END.rows(connection, batch=batch_id, to="committed", why=remark, now=now)
 
 
 def abandon_open_batch(connection: Connection, lineage: str, reason: str, now: datetime, *, crashed: bool) -> None:

@@ -116,6 +116,15 @@ class Bell(Closing):
             os.close(self._writing)
 
 
+def wait_for_any(bells: Collection[Bell], timeout_seconds: float) -> list[Bell]:
+    """Wait until one of the bells rings or the time is over; those that have rung, and whose rings are taken now."""
+    poll = select.poll()
+    for bell in bells:
+        poll.register(bell.fileno(), select.POLLIN)
+    poll.poll(min(math.ceil(min(timeout_seconds, 1e9) * 1000), _MOST_MILLISECONDS))
+    return [bell for bell in bells if bell.wait(0)]
+
+
 def piped_bell(on_close: Callable[[Bell], None]) -> Bell:
     """A bell that only its own process can ring."""
     reading, writing = os.pipe()

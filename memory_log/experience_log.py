@@ -3,7 +3,6 @@
 Knows which module does what and when a transaction begins. Refuses to know updates and versions.
 """
 
-import select
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
@@ -12,7 +11,7 @@ from datetime import datetime
 from memory_log import claims, experiences, forgetting, listing, requeueing, targets
 from memory_log.append_drivers import PostgresqlAppend, SqliteAppend
 from memory_log.appending import Append, append
-from memory_log.bells import Bell, ring_after
+from memory_log.bells import Bell, ring_after, wait_for_any
 from memory_log.clock import Clock, utc_now
 from memory_log.closing import Closing
 from memory_log.database import Database
@@ -100,7 +99,7 @@ class ExperienceLog(Closing):
                     if left <= 0:
                         raise
                 if bells:
-                    _wait_for_any(bells, min(left, _LOOK_SECONDS))
+                    wait_for_any(bells, min(left, _LOOK_SECONDS))
                 else:  # what happens between hanging them and the next look rings them
                     bells = [hung.enter_context(self.bell(name)) for name in sorted({new.lineage for new in call.news})]
 
@@ -225,15 +224,6 @@ class ExperienceLog(Closing):
         """The names of all lineages that have experiences or versions."""
         with self._database.reading() as tx:
             return experiences.lineages(tx)
-
-
-def _wait_for_any(bells: Sequence[Bell], timeout_seconds: float) -> None:
-    poll = select.poll()
-    for bell in bells:
-        poll.register(bell.fileno(), select.POLLIN)
-    poll.poll(timeout_seconds * 1000)
-    for bell in bells:
-        bell.wait(0)  # takes its ring
 
 
 def _lineages_told(outcomes: Sequence[list[int | Experience] | Exception]) -> set[str]:

@@ -89,7 +89,9 @@ def _of_batch(one: Membership) -> Iterator[Happening]:
         return
     ended_at = one.ended_at or one.opened_at
     if one.state == "committed":
-        yield Happening(time=ended_at, kind=HappeningKind.LEARNED, batch_id=one.batch_id, version=one.version)
+        yield Happening(
+            time=ended_at, kind=HappeningKind.LEARNED, batch_id=one.batch_id, version=one.version, detail=one.reason
+        )
     else:
         yield Happening(time=ended_at, kind=HappeningKind.RETURNED, batch_id=one.batch_id, detail=one.reason)
 

@@ -14,6 +14,7 @@ from memory_log import (
     lineage_stats,
     pauses,
     probes,
+    surprises,
     targets,
     versions,
 )
@@ -23,6 +24,7 @@ from memory_log.records import (
     Batch,
     ClaimOrder,
     DeltaRef,
+    Experience,
     Happening,
     Membership,
     NewProbe,
@@ -142,6 +144,28 @@ class MemoryLog(VersionLog):
         with self._database.reading() as tx:
             return batches.num_abandoned(tx, lineage, at_most, self._clock())
 
+    def unmeasured(self, lineage: str, *, limit: int) -> list[Experience]:
+        """The oldest pending experiences that have no surprise yet."""
+        with self._database.reading() as tx:
+            return surprises.unmeasured(tx, lineage, limit)
+
+    def note_surprises(self, lineage: str, nats_by_id: Mapping[int, float]) -> None:
+        """Give pending experiences the surprise that was measured; one that was told with a surprise keeps it.
+
+        Args:
+            nats_by_id: experience id -> surprise in nats a token. Those that wait no longer are skipped.
+
+        Raises:
+            BadInput: a surprise is not finite; nothing was stored.
+        """
+        with self._database.writing() as tx:
+            surprises.note(tx, lineage, nats_by_id)
+
+    def surprise_waiting(self, lineage: str, *, at_most: int) -> float:
+        """The summed surprise of the most surprising experiences that could be claimed now, at most so many."""
+        with self._database.reading() as tx:
+            return surprises.waiting(tx, lineage, at_most, self._clock())
+
     def open_batch(self, lease: UpdaterLease, *, limit: int, order: ClaimOrder = "oldest") -> Batch:
         """Claim pending experiences as one stored batch on top of the head.
 
@@ -218,12 +242,14 @@ class MemoryLog(VersionLog):
         *,
         metrics: Mapping[str, float] | None = None,
         superseded: Mapping[int, int] | None = None,
+        remark: str | None = None,
     ) -> Version:
         """Make a candidate the head: batch committed, experiences learned, targets live, all in one transaction.
 
         Args:
             metrics: what the gate measured, added to the candidate's.
             superseded: target id -> id of the experience that made it untrue. Targets forgotten meanwhile are skipped.
+            remark: what the history of the batch's experiences should tell of how it came about.
 
         Raises:
             LeaseLost: the lease or the batch is no longer ours.
@@ -232,13 +258,20 @@ class MemoryLog(VersionLog):
         with self._database.writing() as tx:
             ring_after(tx, lease.lineage)
             return versions.admit(
-                tx, lease, version_number, metrics=metrics, superseded=superseded or {}, now=self._clock()
-            )
+                tx, lease, version_number, metrics=metrics, superseded=superseded or {}, remark=remark,
+                now=self._clock(),
+            )  # fmt: skip
 
-    def reject(self, lease: UpdaterLease, version_number: int, reason: str) -> Version:
-        """Refuse a candidate; its batch stays open for another try or for `reject_batch`."""
+    def reject(
+        self, lease: UpdaterLease, version_number: int, reason: str, *, metrics: Mapping[str, float] | None = None
+    ) -> Version:
+        """Refuse a candidate; its batch stays open for another try or for `reject_batch`.
+
+        Args:
+            metrics: what the gate measured, added to the candidate's.
+        """
         with self._database.writing() as tx:
-            return versions.reject(tx, lease, version_number, reason)
+            return versions.reject(tx, lease, version_number, reason, metrics or {})
 
     def reject_batch(self, lease: UpdaterLease, batch_id: int, *, reason: str, refuse_experiences: bool) -> None:
         """End a batch unlearned, with its candidates and targets; its experiences wait again or are refused."""
@@ -288,7 +321,10 @@ class MemoryLog(VersionLog):
     def replay_targets(
         self, lineage: str, *, limit: int, seed: int, exclude_subjects: Collection[str] = ()
     ) -> list[StoredTarget]:
-        """A uniform sample of what the head has learned and still holds for true, without held-out targets."""
+        """A sample of what the head has learned and still holds for true, without held-out targets.
+
+        Every experience is equally likely, and every target of an experience.
+        """
         with self._database.reading() as tx:
             return targets.sample(
                 tx, lineage, held_out=False, limit=limit, seed=seed, exclude_subjects=exclude_subjects
@@ -310,6 +346,11 @@ class MemoryLog(VersionLog):
         """The stored targets with these ids, by id; those that were forgotten are left out."""
         with self._database.reading() as tx:
             return targets.by_ids(tx, ids)
+
+    def known_subjects(self, lineage: str, subjects: Collection[str]) -> set[str]:
+        """Those of these subjects about which the head has learned something that still holds; near misses aside."""
+        with self._database.reading() as tx:
+            return targets.known_subjects(tx, lineage, subjects)
 
     def targets_about(self, lineage: str, pairs: Collection[tuple[str, str | None]]) -> list[StoredTarget]:
         """The live targets, held-out and near misses included, about (subject, relation); None is every relation."""

@@ -180,6 +180,7 @@ def admit(
     *,
     metrics: Mapping[str, float] | None,
     superseded: Mapping[int, int],
+    remark: str | None,
     now: datetime,
 ) -> Version:
     """Make a candidate the head: its batch is learned and its targets can be replayed.
@@ -200,7 +201,7 @@ def admit(
     batch_id = batches.check_open(connection, lease, candidate.batch_id or 0).id
     measured = candidate.metrics | {name: float(figure) for name, figure in (metrics or {}).items()}
     _ADMIT.rows(connection, of=lease.lineage, which=number, measured=measured)
-    batches.commit(connection, batch_id, number, now)
+    batches.commit(connection, batch_id, number, remark, now)
     targets.admit_batch(connection, lease.lineage, batch_id, number)
     _check_superseders(connection, lease.lineage, superseded)
     targets.supersede(connection, lease.lineage, number, superseded)
@@ -222,16 +223,20 @@ def _check_superseders(connection: Connection, lineage: str, superseded: Mapping
             raise BadInput(f"lineage {lineage!r} has no experiences {sorted(strangers)} that could supersede a target")
 
 
-def reject(connection: Connection, lease: UpdaterLease, number: int, reason: str) -> Version:
+def reject(
+    connection: Connection, lease: UpdaterLease, number: int, reason: str, metrics: Mapping[str, float]
+) -> Version:
     """Refuse a candidate. Its batch stays open: try again, or end it with `reject_batch`."""
     if not reason.strip():
         raise BadInput("got an empty reason; a rejection says why")
     leases.hold(connection, lease)
-    _check_state(find(connection, lease.lineage, number), VersionState.CANDIDATE, "rejected")
+    candidate = find(connection, lease.lineage, number)
+    _check_state(candidate, VersionState.CANDIDATE, "rejected")
+    measured = candidate.metrics | {name: float(figure) for name, figure in metrics.items()}
     connection.execute(
         update(versions)
         .where(versions.c.lineage == lease.lineage, versions.c.number == number)
-        .values(state=VersionState.REJECTED.value, reason=reason)
+        .values(state=VersionState.REJECTED.value, reason=reason, metrics=measured)
     )
     return find(connection, lease.lineage, number)
 

@@ -9,23 +9,43 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from transformers import PreTrainedModel
+
 from memory_log.log import MemoryLog
 from memory_log.records import Experience, StoredTarget
 from updater.anchors import Anchor, AnchorSource
-from updater.contexts import context_about, contexts_of, most_tokens
+from updater.candidates import Dropped, Writer, counts_by_reason, described
+from updater.changes import Changes
+from updater.collapse import collapse
+from updater.contexts import contexts_of, most_tokens
+from updater.contradictions import Known, contradictions
+from updater.diversity import distinct_share
 from updater.filters import ExperienceFilter, allowed
 from updater.language_model import LanguageModel
-from updater.report import NO_CONTEXT_GAIN, TEACHER_COLLAPSED, TOO_LONG, Progress
+from updater.reading import read_by_base, with_more_notes
+from updater.report import (
+    NO_NEAR_MISSES,
+    NOTHING_READ,
+    NOTHING_WRITTEN,
+    TOO_LONG,
+    Progress,
+    Refusal,
+    RefusalKind,
+)
 from updater.sentences import Sentence, thinned, words_of
 from updater.sequences import TokenizedSentence
 from updater.settings import UpdateSettings
-from updater.supersession import Claim, still_true_within_batch, superseded_by
+from updater.supersession import still_true_within_batch
 from updater.targets import TeacherTargets, compute_targets
-from updater.teacher import Taught, Teacher, taught, untaught
+from updater.teacher import Taught, Teacher, taught
 from updater.understanding import understood
-from updater.writing import write_sentences
+from updater.unrelated import unrelated
+from updater.writers import left_out, written_by_model
+from updater.writing import WrittenSentences, write_sentences
 
 NUM_GATE_REPLAY = 64
+NUM_GATE_READING = 20
+MOST_ANCHOR_DRAWS = 3
 
 
 @dataclass(frozen=True)
@@ -35,17 +55,45 @@ class Material:
     about: list[tuple[Sentence, TeacherTargets]]
     anchors: list[TeacherTargets]
     reading_anchors: list[TeacherTargets]
+    contradictions: list[TeacherTargets]
+    """Questions about what is known behind a note that says otherwise."""
+    read: list[TeacherTargets]
+    """Questions with four notes that theta_0 answers, held aside: the gate's view of reading."""
     replay_questions: list[TeacherTargets]
     replay_near_misses: list[TeacherTargets]
     watched_replay: list[TeacherTargets]
     """Held-out sentences of earlier batches: the gate's view of retention."""
     superseded: dict[int, int]
+    num_windows: int = 0
+    """Contexts that the batch was read in."""
+    num_unread_windows: int = 0
+    """Those of them about which too few questions were found."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What this update cannot be measured by."""
+        has_near_misses = any(sentence.kind == "near_miss" for sentence, _ in self.about)
+        missing = {NO_NEAR_MISSES: not has_near_misses, NOTHING_READ: not self.read}
+        return tuple(note for note, is_missing in missing.items() if is_missing)
+
+    @property
+    def distinct_share(self) -> float:
+        """Distinct-2 of the questions and statements about each experience, the mean over experiences."""
+        texts: dict[int, list[str]] = {}
+        for sentence, _ in self.about:
+            if sentence.kind != "near_miss":
+                texts.setdefault(sentence.experience_id, []).append(sentence.own_text)
+        return sum(distinct_share(one) for one in texts.values()) / len(texts) if texts else 1.0
 
     def of(self, *, held_out: bool, kind: str | None = None) -> list[TeacherTargets]:
         """The batch's targets on one side of the held-out split, of one kind or of all."""
         return [
             target for sentence, target in self.about if sentence.held_out == held_out and kind in (None, sentence.kind)
         ]
+
+    def count(self, kind: str) -> int:
+        """How many of the batch's sentences are of a kind."""
+        return sum(sentence.kind == kind for sentence, _ in self.about)
 
 
 @dataclass(frozen=True)
@@ -56,27 +104,39 @@ class Prepared:
     """As they may be learned; those that the filter refuses are missing."""
     material: Material | None = None
     refused: dict[int, str] = field(default_factory=dict)
+    has_collapsed: bool = False
+    """Whether that lies in the teacher and not in the experiences."""
+
+    @property
+    def refusals(self) -> tuple[Refusal, ...]:
+        """Why nothing is trained; empty where there is material."""
+        kind = RefusalKind.COLLAPSE if self.has_collapsed else RefusalKind.MATERIAL
+        counts = counts_by_reason(one for one in self.dropped if one.kind != "near_miss")
+        # Of an experience alone also what became of all that was written about it.
+        why = f" (dropped: {described(counts)})" if counts and len(self.experiences) == 1 else ""
+        return tuple(Refusal(kind, words + why) for words in dict.fromkeys(self.refused.values()))
+
+    dropped: list[Dropped] = field(default_factory=list)
+    """What was written and not used."""
+    left_out: tuple[str, ...] = ()
+    """What was not written because the model has no instruction for it."""
     num_windows: Counter[int] = field(default_factory=Counter)
     """Contexts that each experience was read in."""
     num_unread_windows: Counter[int] = field(default_factory=Counter)
     """Those of them about which too few questions were found."""
-
-    @property
-    def reason(self) -> str:
-        """Every reason once."""
-        return "; ".join(dict.fromkeys(self.refused.values()))
 
 
 class MaterialMaker:
     """Makes the material of updates of any lineage.
 
     Args:
-        base: theta_0, which writes and answers.
+        base: theta_0, which answers, and writes and teaches unless others do.
         log: the durable log.
         settings: how an update is made.
         anchors: source of unrelated sentences.
         experience_filter: what of each experience may be learned; None lets everything through.
-        teacher: whose expectations are taught.
+        writer: who writes questions and statements about what the filter lets through.
+        teacher: whose expectations are taught; theta_0's by default.
     """
 
     def __init__(
@@ -86,11 +146,14 @@ class MaterialMaker:
         settings: UpdateSettings,
         anchors: AnchorSource,
         experience_filter: ExperienceFilter | None,
-        teacher: Teacher,
+        writer: Writer = written_by_model,
+        teacher: Teacher | None = None,
     ) -> None:
         self._base, self._log, self._settings = base, log, settings
-        self._anchors, self._filter, self._teacher = anchors, experience_filter, teacher
+        self._anchors, self._filter, self._writer = anchors, experience_filter, writer
         self._pad = base.dialogue.pad_token_id
+        self._teacher: Teacher = teacher or (lambda lineage: base.model)
+        self._changes = Changes(base, log, experience_filter, settings.teacher)
 
     def prepare(self, lineage: str, ids: Sequence[int], seed: int, progress: Progress) -> Prepared:
         """Filter a batch, let theta_0 write about it, and put together all that an update of it needs.
@@ -99,39 +162,59 @@ class MaterialMaker:
             FilterFailed: the filter raised.
         """
         progress("writing sentences", 0, 1)
-        filtered = {number: allowed(self._log.get(number), self._filter) for number in ids}
-        experiences = [one for one in filtered.values() if isinstance(one, Experience)]
-        refused = {number: one for number, one in filtered.items() if isinstance(one, str)}
-        contexts = [c for one in sorted(experiences, key=lambda one: one.id) for c in self._contexts(one, refused)]
+        readable = {number: self.readable(self._log.get(number)) for number in ids}
+        experiences = [one for one in readable.values() if isinstance(one, Experience)]
+        refused = {number: one for number, one in readable.items() if isinstance(one, str)}
         if refused:
             return Prepared(experiences, refused=refused)
         anchors = self._anchors(self._settings.num_anchors, seed)
+        contexts = [part for one in sorted(experiences, key=lambda one: one.id) for part in self.contexts(one)]
         teacher = self._teacher(lineage)
         found = understood(
             contexts,
-            lambda asked, turn: self._write(lineage, asked, contexts, anchors, seed + turn),
+            lambda asked, more: self._write(lineage, asked, contexts, anchors, seed + more),
             lambda sentences: taught(teacher, self._base, sentences, self._settings.kept_tokens),
             self._settings,
             progress,
         )
-        poor = {one.id for one in experiences if found.num_questions(one.id) < self._settings.min_questions}
-        poor_sentences = [sentence for sentence in found.without_gain if sentence.experience_id in poor]
-        collapsed = untaught(teacher, self._base, poor_sentences, self._settings)
-        refused = {number: TEACHER_COLLAPSED if number in collapsed else NO_CONTEXT_GAIN for number in sorted(poor)}
+        refused = found.refused
+        unwritten = left_out(self._base, self._settings.writing)
+        # One experience that is understood is proof enough that the teacher reads.
+        reads_none = len(refused) == len(experiences) and NOTHING_WRITTEN not in refused.values()
+        collapsed = self._collapse(teacher, anchors) if refused and reads_none else None
+        if collapsed is not None:
+            refused = dict.fromkeys(refused, collapsed)
+        num_windows = Counter(context.id for context in contexts)
+        material = None if refused else self._material(lineage, contexts, found.worth_learning, anchors, seed)
+        if material is not None:
+            material = replace(
+                material, num_windows=num_windows.total(), num_unread_windows=found.unread.total()
+            )
         return Prepared(
-            experiences,
-            None if refused else self._material(lineage, contexts, found.worth_learning, anchors, seed),
-            refused,
-            Counter(context.id for context in contexts),
-            Counter(context.id for context in found.unread),
-        )
+            experiences, material, refused, has_collapsed=collapsed is not None, dropped=found.dropped,
+            left_out=unwritten, num_windows=num_windows, num_unread_windows=found.unread,
+        )  # fmt: skip
 
-    def _contexts(self, experience: Experience, refused: dict[int, str]) -> list[Experience]:
-        """What of an experience is read at once; one that cannot be read is noted among the refused."""
-        found = contexts_of(self._base, experience, self._settings.teacher)
-        if not found:
-            refused[experience.id] = TOO_LONG.format(most=most_tokens(self._base, self._settings.teacher))
+    def readable(self, experience: Experience) -> Experience | str:
+        """What of an experience may be learned, or why nothing: refused by the filter, or too long.
+
+        Raises:
+            FilterFailed: the filter raised.
+        """
+        found = allowed(experience, self._filter)
+        if isinstance(found, Experience) and not self.contexts(found):
+            return TOO_LONG.format(most=most_tokens(self._base, self._settings.teacher))
         return found
+
+    def contexts(self, experience: Experience) -> list[Experience]:
+        """What of an experience is read at once: itself, or its windows."""
+        return contexts_of(self._base, experience, self._settings.teacher)
+
+    def _collapse(self, teacher: PreTrainedModel, anchors: Sequence[Anchor]) -> str | None:
+        speaker = replace(self._base, model=teacher)
+        return collapse(
+            speaker, anchors, min_gain_nats=self._settings.min_gain_nats, kept_tokens=self._settings.kept_tokens
+        )
 
     def _write(
         self,
@@ -140,7 +223,7 @@ class MaterialMaker:
         contexts: Sequence[Experience],
         anchors: Sequence[Anchor],
         seed: int,
-    ) -> list[Sentence]:
+    ) -> WrittenSentences:
         told = [(context.id, set(words_of(context.text))) for context in contexts]
 
         def has_history(words: Sequence[str], experience_id: int) -> bool:
@@ -149,10 +232,10 @@ class MaterialMaker:
             return any(found.id != experience_id for found in self._log.experiences_mentioning(lineage, words, limit=2))
 
         strangers = [anchor for anchor in anchors if anchor.words]
-        written = write_sentences(
-            self._base, experiences, self._settings, seed=seed, strangers=strangers, has_history=has_history
-        )
-        return written.sentences
+        return write_sentences(
+            self._base, experiences, self._settings, seed=seed, strangers=strangers, has_history=has_history,
+            writer=self._writer,
+        )  # fmt: skip
 
     def _material(
         self,
@@ -164,59 +247,55 @@ class MaterialMaker:
     ) -> Material:
         """All that the update trains on and is measured with, from theta_0 or from the log."""
         sentences = [sentence for sentence, _ in informative]
-        superseded = self._superseded(lineage, contexts, sentences)
+        superseded = self._changes.superseded(lineage, contexts, sentences)
         still_true = set(still_true_within_batch(self._base, contexts, sentences))
-        anchors = [anchor for anchor in anchors if not self._is_known(lineage, anchor.words)]
+        still_true -= self._changes.untrue_already(lineage, contexts, sentences)
+        subjects = {sentence.subject for sentence in sentences if sentence.kind == "question"}
+        anchors = self._unrelated(lineage, anchors, subjects, seed)
+        readings = [anchor for anchor in anchors if anchor.notes]
         replay = self._log.replay_targets(lineage, limit=self._settings.num_replay, seed=seed)
         replay = [target for target in replay if target.id not in superseded]
         rng = random.Random(seed)
         watched = self._log.held_out_targets(lineage, limit=NUM_GATE_REPLAY, seed=seed)
+        about = [(sentence, target) for sentence, target in informative if sentence in still_true]
         return Material(
-            about=[(sentence, target) for sentence, target in informative if sentence in still_true],
+            about=about,
             anchors=self._anchor_targets([anchor for anchor in anchors if not anchor.notes]),
-            reading_anchors=self._anchor_targets([anchor for anchor in anchors if anchor.notes]),
+            reading_anchors=self._anchor_targets(readings[NUM_GATE_READING:]),
+            contradictions=self._anchor_targets(self._contradictions(about, replay, readings, rng)),
+            read=read_by_base(
+                self._base, self._anchor_targets(with_more_notes(readings[:NUM_GATE_READING], random.Random(seed)))
+            ),
             replay_questions=self._replayed([t for t in replay if t.kind != "near_miss"], rng),
             replay_near_misses=self._replayed([t for t in replay if t.kind == "near_miss"], rng),
             watched_replay=[TeacherTargets.from_bytes(t.payload) for t in watched if t.id not in superseded],
             superseded=superseded,
         )
 
-    def _superseded(
-        self, lineage: str, contexts: Sequence[Experience], sentences: Sequence[Sentence]
-    ) -> dict[int, int]:
-        """Older targets that this batch makes untrue, each with the experience that does it."""
-        superseded: dict[int, int] = {}
-        sources: dict[int, list[Experience]] = {}
-        for newer in contexts:
-            subjects = {s.subject for s in sentences if s.notes == (newer.text,) and s.kind == "question"}
-            older = [
-                t
-                for t in self._log.targets_about(lineage, [(subject, None) for subject in sorted(subjects)])
-                if t.id not in superseded
-            ]
-            for target in older:
-                if target.experience_id not in sources:
-                    sources[target.experience_id] = self._source(target.experience_id)
-            claims = [
-                Claim(target.id, context_about(sources[target.experience_id], said), target.prompt, target.completion)
-                for target in older
-                for said in [f"{target.prompt} {target.completion}"]
-            ]
-            superseded |= dict.fromkeys(superseded_by(self._base, newer, claims), newer.id)
-        return superseded
+    def _contradictions(
+        self,
+        about: Sequence[tuple[Sentence, TeacherTargets]],
+        replay: Sequence[StoredTarget],
+        readings: Sequence[Anchor],
+        rng: random.Random,
+    ) -> list[Anchor]:
+        """Prompts in which a note contradicts what the batch or an earlier experience says."""
+        new = [Known(s.notes[-1], s.prompt, s.completion) for s, _ in about if s.kind == "question"]
+        earlier = [t for t in replay if t.kind != "near_miss"]
+        count = self._settings.num_contradictions
+        chosen = rng.sample(earlier, min(count, len(earlier)))
+        old = [Known(self._changes.source(t).text, t.prompt, t.completion) for t in chosen]
+        known = rng.sample(new, min(count, len(new))) + old
+        return contradictions(self._base, known, readings, count=count, rng=rng)
 
-    def _source(self, experience_id: int) -> list[Experience]:
-        """An older experience as it was learned, in the contexts that it is read in: what its sentences say is compared
-        with what it says."""
-        stored = self._log.get(experience_id)
-        found = allowed(stored, self._filter)
-        # One that today's filter refuses was learned before; its sentences can become untrue like any others, and
-        # nothing of what is asked about it here is stored.
-        learned_as = stored if isinstance(found, str) else found
-        return contexts_of(self._base, learned_as, self._settings.teacher) or [learned_as]
-
-    def _is_known(self, lineage: str, words: Sequence[str]) -> bool:
-        return bool(words) and bool(self._log.experiences_mentioning(lineage, words, limit=1))
+    def _unrelated(self, lineage: str, anchors: Sequence[Anchor], subjects: set[str], seed: int) -> list[Anchor]:
+        """Anchors about nothing that the lineage knows; where that leaves few, more are drawn."""
+        kept = unrelated(self._log, lineage, anchors, subjects)
+        for attempt in range(1, MOST_ANCHOR_DRAWS):
+            if 2 * len(kept) >= self._settings.num_anchors:
+                break
+            kept += unrelated(self._log, lineage, self._anchors(self._settings.num_anchors, seed + attempt), subjects)
+        return kept
 
     def _anchor_targets(self, anchors: Sequence[Anchor]) -> list[TeacherTargets]:
         dialogue = self._base.dialogue

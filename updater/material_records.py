@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from memory_log.log import MemoryLog
 from memory_log.records import Batch, Experience, NewTarget
 from updater.material import Material, Prepared
-from updater.plan import PlannedExperience, PlannedSentence, PlannedSupersession, UpdatePlan
+from updater.plan import PlannedDrop, PlannedExperience, PlannedSentence, PlannedSupersession, UpdatePlan
 
 
 def as_records(experiences: Sequence[Experience], material: Material) -> list[NewTarget]:
@@ -62,10 +62,13 @@ def as_plan(log: MemoryLog, batch: Batch, parts: Sequence[Prepared]) -> UpdatePl
                 completion=sentence.completion,
                 held_out=sentence.held_out,
                 gain_nats=sentence.gain_nats,
+                diversity=sentence.diversity,
             )
             for _, material in learning
             for sentence, _ in material.about
         ),
+        dropped=tuple(PlannedDrop(**one._asdict()) for part in parts for one in part.dropped),
+        left_out=tuple(dict.fromkeys(name for part in parts for name in part.left_out)),
         superseded=tuple(
             PlannedSupersession(
                 target_id=target.id,

@@ -39,6 +39,54 @@ class Trained(BaseModel):
         return self
 
 
+class RetrySettings(BaseModel):
+    """What an update tries otherwise after a refusal; which of it depends on the reason (`updater/attempts.py`)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    num_retries: int = Field(
+        default=1, ge=0, le=1, description="Retries with safer settings before a refused batch is split."
+    )
+    slower: float = Field(
+        default=0.5, gt=0, le=1, description="Factor of the learning rate after older knowledge or anchors have moved."
+    )
+    much_slower: float = Field(
+        default=0.1, gt=0, le=1, description="Factor of the learning rate after steps that were far too large."
+    )
+    longer: float = Field(default=2.0, ge=1, description="Factor of the most steps.")
+    more_kept: float = Field(
+        default=2.0, ge=1, description="Factor of weight and number of replayed sentences, or anchors, in a step."
+    )
+
+
+class WritingSettings(BaseModel):
+    """What is written about an experience beside questions and near misses, and what a statement must stand.
+
+    A model whose style has no instruction for something is not asked for it.
+
+    Example: WritingSettings(restatements_per_experience=0)
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    implications_per_experience: int = Field(
+        default=4, ge=0, description="Questions about each experience whose answer follows without standing in it."
+    )
+    restatements_per_experience: int = Field(
+        default=4, ge=0, description="Statements that say each experience in other words."
+    )
+    min_support_nats: float = Field(
+        default=0.1,
+        description="Least rise (nats a token) of a statement's log-probability when the teacher reads the experience.",
+    )
+    questions_per_statement: int = Field(
+        default=3, ge=0, description="Questions asked about each statement, whose answers the experience must confirm."
+    )
+    min_agreement: float = Field(
+        default=0.5, ge=0, le=1, description="Least word overlap (F1) of two answers that count as the same."
+    )
+
+
 class TeacherSettings(BaseModel):
     """Who teaches an update, and how much of an experience the teacher reads at once.
 
@@ -100,10 +148,16 @@ class UpdateSettings(BaseModel):
         ge=1,
         description="Least questions worth learning about an experience; one with fewer counts as not understood.",
     )
+    writing: WritingSettings = Field(
+        default=WritingSettings(), description="Implications and restatements, and how they are checked."
+    )
     kept_tokens: int = Field(
         default=32, ge=1, description="Teacher tokens kept at each position; the rest is one tail bucket."
     )
     num_anchors: int = Field(default=120, ge=1, description="Fresh unrelated sentences drawn for each update.")
+    num_contradictions: int = Field(
+        default=40, ge=0, description="Most questions about what is known behind a note that says otherwise."
+    )
     num_replay: int = Field(
         default=400, ge=0, description="Stored targets of earlier experiences sampled for each update."
     )
@@ -141,6 +195,16 @@ class UpdateSettings(BaseModel):
         ge=0,
         description="Versions after which the sums of one are stored, so that opening a later one reads fewer deltas; "
         "0 never.",
+    )
+    budget_seconds: float | None = Field(
+        default=None,
+        gt=0,
+        description="Most seconds of an attempt, from its batch to its verdict: training cools down in time for the "
+        "gate, after nine steps at least. None: as long as its steps take.",
+    )
+    retry: RetrySettings = Field(default=RetrySettings(), description="What is tried otherwise after a refusal.")
+    teacher: TeacherSettings = Field(
+        default=TeacherSettings(), description="Who teaches, and how much of an experience is read at once."
     )
     lease_seconds: float = Field(
         default=120.0, gt=0, le=3600, description="Life of the updater lease; renewed between the stages of an update."

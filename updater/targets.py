@@ -118,8 +118,8 @@ def _expected_of(
         pieces = in_pieces(bucket, expected, most=TEACHER_BATCH, model=teacher, work="teacher targets")
         for rows, (logprobs_NK, ids_NK) in pieces:
             sizes = [len(rest[row].completion_ids) for row in rows]
-            for row, ids_TK, logprobs_TK in zip(rows, ids_NK.split(sizes), logprobs_NK.split(sizes), strict=True):
-                yield row, ids_TK.clone(), logprobs_TK.clone()
+            parts = zip(rows, torch.split(ids_NK, sizes), torch.split(logprobs_NK, sizes), strict=True)
+            yield from ((row, ids_TK.clone(), logprobs_TK.clone()) for row, ids_TK, logprobs_TK in parts)
 
 
 def _expected(
@@ -132,7 +132,7 @@ def _expected(
     else:
         read_NX = completion_states(parts, batch, prefix)
     found = []
-    for part in read_NX.split(CHUNK):  # the logits of a chunk, and not of all, are held at once
+    for part in torch.split(read_NX, CHUNK):  # the logits of a chunk, and not of all, are held at once
         logits_NV = part if parts is None else torch.nn.functional.linear(part, parts.weight_VH, parts.bias_V)
         logprobs_NK, ids_NK = top_k_targets(logits_NV, k)
         found.append((logprobs_NK.to(torch.float16).cpu(), ids_NK.to(torch.int32).cpu()))

@@ -1,7 +1,7 @@
 """Teachers: whose expectations, with the experience in the prompt, an update teaches.
 
-Knows: the weights that may teach, what they expect, and how a teacher that has collapsed is told from one that has
-nothing to teach. Refuses to know: where sentences come from, how a student is trained.
+Knows: the weights that may teach, and what they expect. Refuses to know: where sentences come from, how a student is
+trained.
 
 Whoever teaches, sentences are written and answered by theta_0, and anchors stay theta_0's.
 """
@@ -17,7 +17,7 @@ from memory_log.log import MemoryLog
 from updater.fold import VersionWeights, load_weights
 from updater.language_model import LanguageModel
 from updater.sentences import Sentence, tokenize
-from updater.settings import TeacherSettings, UpdateSettings
+from updater.settings import TeacherSettings
 from updater.targets import TeacherTargets, compute_targets, sentence_kl
 
 Teacher = Callable[[str], PreTrainedModel]
@@ -95,28 +95,3 @@ def taught(teacher: PreTrainedModel, base: LanguageModel, sentences: Sequence[Se
         Taught(sentence._replace(gain_nats=gain), target)
         for sentence, target, gain in zip(sentences, targets, gains, strict=True)
     ]
-
-
-def untaught(
-    teacher: PreTrainedModel, base: LanguageModel, dropped: Sequence[Sentence], settings: UpdateSettings
-) -> set[int]:
-    """Experiences that the teacher has collapsed on: it gains nothing from them, and knows nothing of them either.
-
-    Such a teacher answers with notes as it does without, and wrongly both times. A student that agrees with it has a
-    loss of zero and has learned nothing. It is told from a teacher that knows an experience already by theta_0: what
-    theta_0 expects with the notes is far from what the collapsed teacher expects without them.
-
-    Args:
-        teacher: who taught, with too little context gain.
-        base: theta_0.
-        dropped: questions without context gain.
-        settings: the least gain, and the least questions about an experience.
-    """
-    if teacher is base.model:
-        return set()
-    far: dict[int, int] = {}
-    pad = base.dialogue.pad_token_id
-    for sentence, targets in taught(base.model, base, dropped, settings.kept_tokens):
-        if sentence_kl(teacher, [targets], pad)[0] >= settings.min_gain_nats:
-            far[sentence.experience_id] = far.get(sentence.experience_id, 0) + 1
-    return {number for number, count in far.items() if count >= settings.min_questions}

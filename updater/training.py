@@ -6,9 +6,11 @@ targets come from, the log.
 
 import functools
 import itertools
+import math
 import random
+import time
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import torch
 from transformers import PreTrainedModel
@@ -18,6 +20,7 @@ from updater.delta import Change
 from updater.gradients import accumulate_gradients, mean_kl, mean_or_zero, weighted_sentences
 from updater.memory import halving
 from updater.products import spare_passes
+from updater.report import EndedBy
 from updater.settings import UpdateSettings
 from updater.targets import TeacherTargets
 
@@ -45,6 +48,25 @@ class TrainingResult(NamedTuple):
     changes: dict[str, Change]
     num_steps: int
     held_out_kl_nats: float
+    ended_by: EndedBy
+
+
+class Trainer(Protocol):
+    """What turns sentences into factors, such as `train`, whose words these are."""
+
+    def __call__(
+        self,
+        theta_n: PreTrainedModel,
+        sentences: TrainingSet,
+        settings: UpdateSettings,
+        *,
+        seed: int,
+        pad_token_id: int,
+        progress: Callable[[int, int], None],
+        seconds_left: Callable[[], float],
+    ) -> TrainingResult:
+        """Minimise the objective from theta_n; theta_n itself stays as it is."""
+        ...
 
 
 class Sampler:
@@ -83,6 +105,12 @@ def rate_at(step: int, share_done: float, settings: UpdateSettings) -> float:
     return settings.learning_rate * min((step + 1) / WARMUP_STEPS, 1.0 - 0.9 * share_done)
 
 
+def cooled_down(step: int, last_step: int, ended_by: EndedBy, cause: EndedBy) -> tuple[int, EndedBy]:
+    """The last step and what ends training, once a cause asks for a cool-down; what asked before stands."""
+    cooled = step + COOL_DOWN_STEPS
+    return (cooled, cause) if cooled < last_step else (last_step, ended_by)
+
+
 def train(
     theta_n: PreTrainedModel,
     sentences: TrainingSet,
@@ -91,6 +119,7 @@ def train(
     seed: int,
     pad_token_id: int,
     progress: Callable[[int, int], None],
+    seconds_left: Callable[[], float] = lambda: math.inf,
 ) -> TrainingResult:
     """Minimise the objective from theta_n; theta_n itself stays as it is.
 
@@ -103,6 +132,7 @@ def train(
         seed: of the factors' initialisation and of the minibatches.
         pad_token_id: any valid id.
         progress: called with (steps done, most steps).
+        seconds_left: of the time that training may take; it cools down when only that much is left.
 
     Raises:
         OutOfMemory: not even one sentence at a time fits into memory.
@@ -127,6 +157,8 @@ def train(
     ]
     reading = Sampler(sentences.reading_anchors, READING_EVERY, rng)
     held_out_kl, step, last_step, share_done = float("inf"), 0, settings.num_steps, 0.0
+    started = time.monotonic()
+    ended_by: EndedBy = "steps"
     while step < last_step:
         for group in optimizer.param_groups:
             group["lr"] = rate_at(step, share_done, settings) * group["rate_ratio"]
@@ -147,6 +179,9 @@ def train(
         share_done += (1.0 - share_done) / (last_step - step)
         step += 1
         progress(step, last_step)
+        if not math.isfinite(sum(kl_nats)):
+            ended_by = "not finite"  # no step comes back from there
+            break
         if step % CHECK_EVERY == 0 or step == last_step:
             held_out_kl = mean_kl(student, sentences.held_out, pad_token_id, model=theta_n)
             about_end = sum(len(part) for part in minibatches[:2])
@@ -154,5 +189,8 @@ def train(
             furthest_kl = max(held_out_kl, mean_or_zero(replayed_kl))
             if sentences.held_out and furthest_kl < settings.stop_kl_nats:
                 # Not at once: at a high learning rate the weights are still far off on what was learned earlier.
-                last_step = min(last_step, step + COOL_DOWN_STEPS)
-    return TrainingResult(learned_change(student, theta_n), step, held_out_kl)
+                last_step, ended_by = cooled_down(step, last_step, ended_by, "kl")
+        cool_down_seconds = (COOL_DOWN_STEPS + 1) * (time.monotonic() - started) / step
+        if seconds_left() < cool_down_seconds:
+            last_step, ended_by = cooled_down(step, last_step, ended_by, "budget")
+    return TrainingResult(learned_change(student, theta_n), step, held_out_kl, ended_by)

@@ -10,7 +10,7 @@ admit in one transaction.
 
 import copy
 import itertools
-import random
+import math
 import time
 from collections.abc import Iterator, Sequence
 
@@ -19,25 +19,29 @@ from transformers import PreTrainedModel
 
 from memory_log.blobs import BlobStore
 from memory_log.log import MemoryLog
-from memory_log.records import Batch, ClaimOrder, DeltaRef, UpdaterLease, Version
+from memory_log.records import Batch, ClaimOrder, DeltaRef, Experience, UpdaterLease, Version
 from updater.anchors import AnchorSource
+from updater.attempts import Start, Tally, Tried, attempt_of, parts, recorded, safer_settings
+from updater.candidates import Writer, counts_by_reason
 from updater.delta import Change, delta_bytes, is_finite, kind_of
 from updater.filters import ExperienceFilter
-from updater.fold import VersionWeights, add_delta, load_weights
-from updater.gate import exactness, verdict
+from updater.fold import VersionWeights, add_delta, all_finite, load_weights
+from updater.gate import compared, measure, verdict
 from updater.language_model import LanguageModel, weights_hash
 from updater.material import Material, MaterialMaker, Prepared
 from updater.material_records import as_plan, as_records
 from updater.memory import naming_out_of_memory
 from updater.plan import UpdatePlan
-from updater.report import NOT_FINITE, Progress, UpdateReport, silent
+from updater.report import NOT_FINITE, Attempt, Progress, Refusal, RefusalKind, UpdateReport, in_words, silent
 from updater.settings import GateSettings, UpdateSettings
-from updater.targets import TeacherTargets
+from updater.split import gate_sentences, training_set
+from updater.surprise import surprises
 from updater.teacher import teacher_of
-from updater.training import TrainingResult, TrainingSet, train
+from updater.training import Trainer, TrainingResult, train
+from updater.writers import written_by_model
 
 SEED_STRIDE = 1_000_003
-NUM_GATE_ANCHORS = 40
+NUM_MEASURED = 256  # the oldest whose surprise an update measures before it takes the most surprising
 
 
 class Updater:
@@ -52,6 +56,8 @@ class Updater:
         settings: how an update is made.
         gate: what a version must show.
         experience_filter: what of each experience may be learned; None lets everything through.
+        trainer: the optimisation run; whatever it gives, only the gate lets it serve.
+        writer: who writes questions and statements about experiences; by default theta_0 itself.
     """
 
     def __init__(
@@ -65,23 +71,27 @@ class Updater:
         settings: UpdateSettings | None = None,
         gate: GateSettings | None = None,
         experience_filter: ExperienceFilter | None = None,
+        trainer: Trainer = train,
+        writer: Writer = written_by_model,
     ) -> None:
         self.base, self.log, self.blobs, self.owner = base, log, blobs, owner
         self.settings = settings or UpdateSettings()
         self.gate = gate or GateSettings()
         self.versions = VersionWeights(base, log, blobs)
+        self._trainer = trainer
         self._theta_n: PreTrainedModel = copy.deepcopy(base.model)
         # The teacher may use the copy's weights: training sets them anew.
         teacher = teacher_of(self.settings.teacher, base, self.versions, log, self._theta_n)
-        self._maker = MaterialMaker(base, log, self.settings, anchors, experience_filter, teacher)
+        self._maker = MaterialMaker(base, log, self.settings, anchors, experience_filter, writer, teacher)
         self._pad = base.dialogue.pad_token_id
 
     def update(
         self, lineage: str, *, limit: int, order: ClaimOrder = "oldest", progress: Progress = silent
     ) -> UpdateReport:
-        """Learn up to `limit` pending experiences, those that come first in the order.
+        """Learn up to `limit` pending experiences, those that come first in the order; surprise is measured if need be.
 
-        A rejected batch is split in two until the experience that spoils it stands alone and is refused.
+        A refused batch is tried once more with safer settings, then split in two, until the experience that spoils it
+        stands alone and is refused.
 
         Raises:
             NothingPending: nothing waits.
@@ -94,8 +104,9 @@ class Updater:
         lease = self.log.acquire_updater_lease(lineage, owner=self.owner, lease_seconds=self.settings.lease_seconds)
         try:
             with naming_out_of_memory("the update"):
-                batch = self.log.open_batch(lease, limit=limit, order=order)
-                return self._learn_or_split(lease, batch, progress)
+                if order == "surprise":
+                    self.measure_surprises(lineage)
+                return self._learned(lease, self.log.open_batch(lease, limit=limit, order=order), progress)
         finally:
             # Also on Ctrl-C and errors: what is still leased becomes pending again, an open batch is abandoned.
             self.log.release_updater_lease(lease)
@@ -111,7 +122,33 @@ class Updater:
             FilterFailed, OutOfMemory: see `update`.
         """
         with naming_out_of_memory("the update"):
-            return self._learn_or_split(lease, self.log.open_batch_of(lease, experience_ids), progress)
+            return self._learned(lease, self.log.open_batch_of(lease, experience_ids), progress)
+
+    def measure_surprises(self, lineage: str, *, limit: int = NUM_MEASURED) -> int:
+        """Measure how surprising pending experiences are to the head, those that have no surprise yet; how many.
+
+        What may not or cannot be learned surprises nobody. A surprise is measured once and kept: later versions may be
+        less surprised.
+
+        Raises:
+            FilterFailed: the filter raised.
+            OutOfMemory: not even one question fits.
+        """
+        head = self.log.ensure_lineage(lineage, base_fingerprint=self.base.fingerprint)
+        waiting = self.log.unmeasured(lineage, limit=limit)
+        readable = [found for one in waiting if isinstance(found := self._maker.readable(one), Experience)]
+        if readable:
+            load_weights(self._theta_n, self.versions.fold(self.versions.sums(lineage, head.number)))
+        contexts = [part for one in readable for part in self._maker.contexts(one)]
+        measured = surprises(
+            self.base, self._theta_n, [one.text for one in contexts], seed=self.settings.seed,
+            kept_tokens=self.settings.kept_tokens,
+        )  # fmt: skip
+        nats_by_id = dict.fromkeys((one.id for one in waiting), 0.0)
+        for one, nats in zip(contexts, measured, strict=True):  # of a long one, its most surprising window counts
+            nats_by_id[one.id] = max(nats_by_id[one.id], nats)
+        self.log.note_surprises(lineage, nats_by_id)
+        return len(waiting)
 
     def plan(
         self, lineage: str, *, limit: int, order: ClaimOrder = "oldest", progress: Progress = silent
@@ -130,8 +167,8 @@ class Updater:
         self.log.ensure_lineage(lineage, base_fingerprint=self.base.fingerprint)
         batch = self.log.preview_batch(lineage, limit=limit, order=order)
         batch_ids = itertools.count(batch.id)
-        parts = self._prepare_or_split(lineage, batch.experience_ids, batch_ids, progress)
-        plan = as_plan(self.log, batch, parts)
+        found = self._prepare_or_split(lineage, batch.experience_ids, batch_ids, progress)
+        plan = as_plan(self.log, batch, found)
         return plan.model_copy(update={"seconds": time.monotonic() - started})
 
     def _prepare_or_split(
@@ -139,175 +176,132 @@ class Updater:
     ) -> list[Prepared]:
         """What `_learn_or_split` does, without learning; the batches get their ids in the same order."""
         prepared = self._maker.prepare(lineage, ids, self._seed(next(batch_ids)), progress)
-        if prepared.material is not None or len(ids) == 1:
+        if prepared.material is not None or prepared.has_collapsed or len(ids) == 1:
             return [prepared]
-        parts = _parts(ids, set(prepared.refused))
-        return [one for part in parts for one in self._prepare_or_split(lineage, part, batch_ids, progress)]
+        split = parts(ids, frozenset(prepared.refused))
+        return [one for part in split for one in self._prepare_or_split(lineage, part, batch_ids, progress)]
 
     def _seed(self, batch_id: int) -> int:
         return self.settings.seed * SEED_STRIDE + batch_id * 7919
 
-    def _learn_or_split(self, lease: UpdaterLease, batch: Batch, progress: Progress) -> UpdateReport:
-        report, suspects = self._learn(lease, batch, progress)
-        if report.admitted:
-            return report
-        ids, reason = batch.experience_ids, report.reason or "rejected"
-        if len(ids) == 1:
-            self.log.reject_batch(lease, batch.id, reason=reason, refuse_experiences=True)
-            return report.model_copy(update={"num_refused": 1})
-        self.log.reject_batch(lease, batch.id, reason=reason, refuse_experiences=False)
-        parts = _parts(ids, suspects)
-        return _merged(
-            report, [self._learn_or_split(lease, self.log.open_batch_of(lease, part), progress) for part in parts]
-        )
+    def _learned(self, lease: UpdaterLease, batch: Batch, progress: Progress) -> UpdateReport:
+        tally = Tally(parent=batch.parent_version, num_experiences=len(batch.experience_ids))
+        self._learn_or_split(lease, batch, self.settings, tally, progress)
+        return tally.report()
 
-    def _learn(self, lease: UpdaterLease, batch: Batch, progress: Progress) -> tuple[UpdateReport, set[int]]:
-        """One attempt at one batch: the report, and the experiences that are known to spoil it, if any."""
+    def _learn_or_split(
+        self, lease: UpdaterLease, batch: Batch, settings: UpdateSettings, tally: Tally, progress: Progress
+    ) -> None:
+        """Learn a batch, or end it and learn its parts; one that cannot be split any more is refused."""
+        tried = self._learn(lease, batch, settings, progress)
+        tally.attempts += tried.attempts
+        if not tried.refusals:
+            return
+        ids, is_to_blame = batch.experience_ids, not tried.is_the_teachers_fault
+        is_refused = is_to_blame and len(ids) == 1
+        self.log.reject_batch(lease, batch.id, reason=tried.reason, refuse_experiences=is_refused)
+        if is_refused or not is_to_blame:
+            tally.give_up(tried.reason, num_refused=int(is_refused))
+            return
+        for part in parts(ids, tried.suspects):
+            self._learn_or_split(lease, self.log.open_batch_of(lease, part), tried.settings, tally, progress)
+
+    def _learn(self, lease: UpdaterLease, batch: Batch, settings: UpdateSettings, progress: Progress) -> Tried:
+        """Make a batch ready and try to learn it; once more with safer settings when that is refused."""
         started = time.monotonic()
+        prepared = self._maker.prepare(lease.lineage, batch.experience_ids, self._seed(batch.id), progress)
+        if prepared.material is None:
+            refused = Attempt(
+                batch_id=batch.id, experience_ids=batch.experience_ids, refusals=prepared.refusals,
+                dropped=counts_by_reason(prepared.dropped), seconds=time.monotonic() - started,
+            )  # fmt: skip
+            return Tried((refused,), settings, frozenset(prepared.refused))
+        self.log.store_targets(lease, batch.id, as_records(prepared.experiences, prepared.material))
+        self._renew(lease)
+        start = self._start(lease, batch, prepared.material, counts_by_reason(prepared.dropped), progress)
+        first = self._attempt(start, settings, started=started)
+        safer = safer_settings(settings, first.refusals)
+        if safer is None:
+            return Tried((first,), settings)
+        return Tried((first, self._attempt(start, safer, started=time.monotonic(), after=first)), safer)
+
+    def _start(
+        self, lease: UpdaterLease, batch: Batch, material: Material, dropped: dict[str, int], progress: Progress
+    ) -> Start:
+        """The weights and the measures that every attempt at the batch starts from."""
         parent = self.log.head(lease.lineage)
-        ids, seed = batch.experience_ids, self._seed(batch.id)
-        report = UpdateReport(version=None, parent=parent.number, admitted=False, num_experiences=len(ids))
-
-        prepared = self._maker.prepare(lease.lineage, ids, seed, progress)
-        material = prepared.material
-        num_windows, num_unread = prepared.num_windows.total(), prepared.num_unread_windows.total()
-        report = report.model_copy(update={"num_windows": num_windows, "num_unread_windows": num_unread})
-        if material is None:
-            why = {"reason": prepared.reason, "seconds": time.monotonic() - started}
-            return report.model_copy(update=why), set(prepared.refused)
-        self.log.store_targets(lease, batch.id, as_records(prepared.experiences, material))
-        self._renew(lease)
-
         sums = self.versions.sums(lease.lineage, parent.number)
+        began = time.monotonic()
         load_weights(self._theta_n, self.versions.fold(sums))
-        before = self._measure(material)
-        trained = self._train(material, seed, progress, lease)
-        self._renew(lease)
+        before = measure(self._theta_n, gate_sentences(material), self._pad)
+        return Start(lease, batch, parent, sums, material, dropped, before, time.monotonic() - began, progress)
 
-        progress("gate", 0, 1)
-        if not is_finite(trained.changes):
-            return report.model_copy(update={"reason": NOT_FINITE, "seconds": time.monotonic() - started}), set()
-        folded = self.versions.fold(add_delta(sums, trained.changes))
+    def _attempt(
+        self, start: Start, settings: UpdateSettings, *, started: float, after: Attempt | None = None
+    ) -> Attempt:
+        """One optimisation run from theta_n: train, fold and round, measure, admit or refuse."""
+        is_retry = after is not None
+        if is_retry:  # what was refused still stands in theta_n's copy
+            load_weights(self._theta_n, self.versions.fold(start.sums))
+        trained = self._train(start, settings, is_retry=is_retry, started=started)
+        self._renew(start.lease)
+        attempt = attempt_of(
+            start.batch, start.material, trained, settings, asked=self.settings, is_retry=is_retry,
+            dropped=start.dropped,
+        )  # fmt: skip
+
+        start.progress("gate", 0, 1)
+        folded = self.versions.fold(add_delta(start.sums, trained.changes))
+        if trained.ended_by == "not finite" or not is_finite(trained.changes) or not all_finite(folded):
+            refused = (Refusal(RefusalKind.NOT_FINITE, NOT_FINITE),)
+            return attempt.model_copy(update={"refusals": refused, "seconds": time.monotonic() - started})
         load_weights(self._theta_n, folded)
-        candidate = self._candidate(lease, batch, parent, trained.changes, folded)
-        metrics = self._measure(material) | {f"{name}_before": before[name] for name in ("retention", "reading_kept")}
-        metrics["seconds_to_gate"] = time.monotonic() - started
-        report = _measured_report(report, material, before, metrics, trained)
-        reason = verdict(metrics, self.gate)
-        if reason is None:
-            self.log.admit(lease, candidate.number, metrics=report.metrics, superseded=material.superseded)
-            self.versions.snapshot_if_due(lease.lineage, candidate.number, every=self.settings.snapshot_every)
-            report = report.model_copy(update={"admitted": True, "version": candidate.number})
+        candidate = self._candidate(start, trained.changes, folded, is_retry=is_retry).number
+        measures = measure(self._theta_n, gate_sentences(start.material), self._pad)
+        measures = compared(start.before, measures) | {"seconds_to_gate": time.monotonic() - started}
+        refusals = verdict(measures, self.gate)
+        metrics = recorded(measures, attempt, num_superseded=len(start.material.superseded))
+        if refusals:
+            self.log.reject(start.lease, candidate, in_words(refusals), metrics=metrics)
         else:
-            self.log.reject(lease, candidate.number, reason)
-        progress("gate", 1, 1)
-        return report.model_copy(update={"reason": reason, "seconds": time.monotonic() - started}), set()
+            self.log.admit(
+                start.lease, candidate, metrics=metrics, superseded=start.material.superseded,
+                remark=None if after is None else f"at the second attempt; the first: {in_words(after.refusals)}",
+            )  # fmt: skip
+            self.versions.snapshot_if_due(start.lease.lineage, candidate, every=self.settings.snapshot_every)
+        start.progress("gate", 1, 1)
+        made = {"candidate": candidate, "refusals": refusals, "metrics": metrics}
+        return attempt.model_copy(update={**made, "seconds": time.monotonic() - started})
 
     def _renew(self, lease: UpdaterLease) -> None:
         self.log.renew_updater_lease(lease, lease_seconds=self.settings.lease_seconds)
 
-    def _train(self, material: Material, seed: int, progress: Progress, lease: UpdaterLease) -> TrainingResult:
-        rng = random.Random(seed)
-        about: dict[str, list[TeacherTargets]] = {"question": [], "near_miss": []}
-        for sentence, target in material.about:
-            if not sentence.held_out:
-                thin = self._maker.thinned_target(target, sentence.prompt, sentence.subject, rng)
-                about[sentence.kind] += [target, thin]
-        sentences = TrainingSet(
-            questions=about["question"],
-            near_misses=about["near_miss"],
-            held_out=material.of(held_out=True),
-            anchors=material.anchors[NUM_GATE_ANCHORS:],
-            reading_anchors=material.reading_anchors[NUM_GATE_ANCHORS // 2 :],
-            replay_questions=material.replay_questions,
-            replay_near_misses=material.replay_near_misses,
-        )
+    def _train(self, start: Start, settings: UpdateSettings, *, is_retry: bool, started: float) -> TrainingResult:
+        seed = self._seed(start.batch.id) + is_retry
+        budget_seconds = math.inf if settings.budget_seconds is None else settings.budget_seconds
+        gate_at = started + budget_seconds - start.gate_seconds
         renewed = time.monotonic()
 
         def stepped(done: int, total: int) -> None:
             nonlocal renewed
-            progress("training", done, total)
+            start.progress("training", done, total)
             if time.monotonic() - renewed > self.settings.lease_seconds / 4:
-                self._renew(lease)
+                self._renew(start.lease)
                 renewed = time.monotonic()
 
-        return train(self._theta_n, sentences, self.settings, seed=seed, pad_token_id=self._pad, progress=stepped)
-
-    def _measure(self, material: Material) -> dict[str, float]:
-        """What the gate looks at, for the weights that theta_n's copy holds now."""
-        model, pad = self._theta_n, self._pad
-        efficacy, kl_nats = exactness(model, material.of(held_out=True, kind="question"), pad)
-        near_misses = material.of(held_out=True, kind="near_miss")
-        unfooled, _ = exactness(model, near_misses, pad)
-        retention, _ = exactness(model, material.watched_replay, pad)
-        _, drift_nats = exactness(model, material.anchors[:NUM_GATE_ANCHORS], pad)
-        reading_kept, _ = exactness(model, material.reading_anchors[: NUM_GATE_ANCHORS // 2], pad)
-        return {
-            "efficacy": efficacy,
-            "kl_nats": kl_nats,
-            "false_recall": 1.0 - unfooled,
-            "num_held_out_near_misses": float(len(near_misses)),
-            "retention": retention,
-            "drift_nats": drift_nats,
-            "reading_kept": reading_kept,
-        }
+        return self._trainer(
+            self._theta_n, training_set(start.material, self._maker.thinned_target, seed), settings, seed=seed,
+            pad_token_id=self._pad, progress=stepped, seconds_left=lambda: gate_at - time.monotonic(),
+        )  # fmt: skip
 
     def _candidate(
-        self, lease: UpdaterLease, batch: Batch, parent: Version, changes: dict[str, Change], folded: dict[str, Tensor]
+        self, start: Start, changes: dict[str, Change], folded: dict[str, Tensor], *, is_retry: bool
     ) -> Version:
         """Write the delta aside, sync and rename it, then insert the candidate that names it."""
-        parent_hash = parent.weights_hash or self.base.fingerprint
+        lease, batch = start.lease, start.batch
+        parent_hash = start.parent.weights_hash or self.base.fingerprint
         content = delta_bytes(changes, base_fingerprint=self.base.fingerprint, parent_hash=parent_hash)
-        name = f"{lease.lineage}/batch-{batch.id}-fence-{lease.fence}.safetensors"
+        name = f"{lease.lineage}/batch-{batch.id}-fence-{lease.fence}{'-retry' if is_retry else ''}.safetensors"
         sha256, num_bytes = self.blobs.put(name, content)
         delta = DeltaRef(path=name, sha256=sha256, kind=kind_of(changes), num_bytes=num_bytes)
         return self.log.add_candidate(lease, batch.id, delta=delta, weights_hash=weights_hash(folded), metrics={})
-
-
-def _parts(ids: tuple[int, ...], suspects: set[int]) -> list[tuple[int, ...]]:
-    """How to try a rejected batch again: known suspects each alone and the rest together, else two halves."""
-    rest = tuple(experience_id for experience_id in ids if experience_id not in suspects)
-    if suspects and (rest or len(suspects) > 1):
-        return [*([rest] if rest else []), *((suspect,) for suspect in sorted(suspects))]
-    return [ids[: len(ids) // 2], ids[len(ids) // 2 :]]
-
-
-def _measured_report(
-    report: UpdateReport, material: Material, before: dict[str, float], after: dict[str, float], trained: TrainingResult
-) -> UpdateReport:
-    kinds = [sentence.kind for sentence, _ in material.about]
-    return report.model_copy(
-        update={
-            "num_sentences": kinds.count("question"),
-            "num_near_misses": kinds.count("near_miss"),
-            "num_steps": trained.num_steps,
-            "efficacy": after["efficacy"],
-            "kl_before_nats": before["kl_nats"],
-            "kl_after_nats": after["kl_nats"],
-            "metrics": {
-                **after,
-                "kl_before_nats": before["kl_nats"],
-                "num_steps": float(trained.num_steps),
-                "num_superseded": float(len(material.superseded)),
-            },
-        }
-    )
-
-
-def _merged(whole: UpdateReport, parts: Sequence[UpdateReport]) -> UpdateReport:
-    """The report of a batch that was split: the last admitted part's figures, and what was refused."""
-    admitted = [part for part in parts if part.admitted]
-    num_refused = sum(part.num_refused for part in parts)
-    shown = admitted[-1] if admitted else whole
-    reasons = "; ".join(dict.fromkeys(part.reason for part in parts if part.reason))
-    return shown.model_copy(
-        update={
-            "parent": whole.parent,
-            "num_experiences": whole.num_experiences,
-            "num_refused": num_refused,
-            "num_windows": sum(part.num_windows for part in parts if part.admitted),
-            "num_unread_windows": sum(part.num_unread_windows for part in parts if part.admitted),
-            "reason": reasons or whole.reason,
-            "seconds": whole.seconds + sum(part.seconds for part in parts),
-        }
-    )

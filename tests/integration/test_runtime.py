@@ -51,18 +51,25 @@ def wait_for_version(log: MemoryLog, number: int, runtime: Runtime) -> None:
         time.sleep(0.2)
 
 
-def test_a_pause_holds_the_worker_and_a_filter_travels_to_it(home: Home, log: MemoryLog) -> None:
+def test_a_pause_holds_the_worker_of_one_lineage_and_a_filter_travels_to_it(home: Home, log: MemoryLog) -> None:
     log.append(NewExperience(text="The old lamp belongs to mira@example.org."))
+    log.append(NewExperience(text=MUG, lineage="other"))
     log.pause("default", by="mira", reason="exam week")
     quick = SMALL.model_copy(
         update={"num_steps": 2, "num_anchors": 12, "questions_per_experience": 8, "min_samples": 8, "min_questions": 1}
     )
-    with Runtime(home, batch_size=1, device="cpu", settings=quick, gate=OPEN, filter=redact_personal) as runtime:
+    with Runtime(
+        home, batch_size=1, more_lineages=["other"], device="cpu", settings=quick, gate=OPEN, filter=redact_personal
+    ) as runtime:
         deadline = time.monotonic() + 60
         while (pause := runtime.worker_status().pause) is None and time.monotonic() < deadline:
             time.sleep(0.05)
         assert pause is not None and pause.reason == "exam week"
         assert log.updater_lease("default") is None and log.head("default").number == 0
+        while not runtime.worker_status("other").outcomes:
+            assert time.monotonic() < deadline + 180, runtime.worker_status("other")
+            time.sleep(0.05)
+        assert log.head("other").number == 1 and runtime.serving_stats().serving_version == 0
         log.resume("default")
         wait_for_version(log, 1, runtime)
         assert runtime.worker_status().pause is None

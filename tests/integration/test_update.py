@@ -165,6 +165,19 @@ def test_another_process_finds_the_same_memory(lived: Lived) -> None:
         assert other.ask(WHERE[0]) == lived.memory.ask(WHERE[0])
 
 
+def test_what_is_known_or_cannot_be_read_surprises_less_than_what_is_new(lived: Lived) -> None:
+    log = lived.memory.log
+    texts = "The red mug is on the attic shelf.", "The tin box belongs to Tomas.", NOISE
+    told = [lived.memory.tell(text).id for text in texts]
+    assert lived.memory.updater.measure_surprises("default") == 3
+    known, new, noise = (log.get(number).surprise for number in told)
+    assert known is not None and new is not None and noise is not None
+    assert new > 2 * known and new > 2 * noise
+    assert lived.memory.updater.measure_surprises("default") == 0, "each is measured once"
+    for number in told:
+        log.forget(number)
+
+
 def test_forgetting_erases_the_text_and_what_was_made_of_it(lived: Lived) -> None:
     log = lived.memory.log
     mira = log.experiences("default")[2]

@@ -16,6 +16,7 @@ from memory_log.records import ExperienceState, VersionState
 from tests.model_fixtures import LEARNER
 from tests.rights import files_no_larger_than
 from updater.settings import GateSettings, UpdateSettings
+from updater.training import COOL_DOWN_STEPS
 
 pytestmark = pytest.mark.skipif(
     not (LEARNER / "model.safetensors").is_file(), reason=f"{LEARNER} holds no weights to learn with"
@@ -95,6 +96,15 @@ def test_an_interrupt_after_the_head_has_moved_loses_nothing(home: Path) -> None
         assert memory.ask("Where is the red mug?").version == 1
 
 
+def test_a_time_budget_ends_training_with_its_cool_down_and_the_gate_still_measures(home: Path) -> None:
+    hasty = SHORT.model_copy(update={"num_steps": 40, "budget_seconds": 1e-3})
+    with AgentMemory.open(home, model=str(LEARNER), device="cpu", settings=hasty, gate=LENIENT) as memory:
+        memory.tell(MUG)
+        report = memory.update()
+        assert (report.admitted, report.num_steps, report.ended_by) == (True, 1 + COOL_DOWN_STEPS, "budget")
+        assert report.metrics["drift_nats"] > 0 and memory.log.version("default", 1).metrics["num_steps"] == 9
+
+
 @pytest.mark.parametrize("learning_rate", [50.0, 1e30])
 def test_a_poisoned_update_is_rejected_by_the_gate_and_never_moves_the_head(home: Path, learning_rate: float) -> None:
     poison = SHORT.model_copy(update={"learning_rate": learning_rate})
@@ -106,6 +116,8 @@ def test_a_poisoned_update_is_rejected_by_the_gate_and_never_moves_the_head(home
         assert all(version.state is VersionState.REJECTED for version in memory.versions()[1:])
         refused = memory.log.experiences("default", state=ExperienceState.REFUSED)
         assert len(refused) == 2 and all(one.reason and one.reason in (report.reason or "") for one in refused)
+        assert [attempt.is_retry for attempt in report.attempts] == [False, True, False, False]
+        assert all(attempt.changed["learning_rate"] == learning_rate / 10 for attempt in report.attempts[1:])
         assert memory.ask("Where is the red mug?") == before
 
 

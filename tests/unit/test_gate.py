@@ -4,6 +4,7 @@ import pytest
 
 from tests.model_fixtures import greedy_ids, tiny_base, tiny_llama, tokenized
 from updater.gate import exactness, sentence_fits, verdict
+from updater.report import RefusalKind, in_words
 from updater.sequences import TokenizedSentence
 from updater.settings import GateSettings
 from updater.targets import compute_targets, sentence_kl
@@ -11,6 +12,8 @@ from updater.targets import compute_targets, sentence_kl
 SOUND = {
     "efficacy": 0.9,
     "kl_nats": 0.05,
+    "kl_before_nats": 2.0,
+    "num_held_out_questions": 4.0,
     "false_recall": 0.1,
     "num_held_out_near_misses": 10.0,
     "retention": 0.9,
@@ -28,6 +31,7 @@ NAN, INF = float("nan"), float("inf")
         ({}, None),
         ({"efficacy": 0.6}, None),
         ({"efficacy": 0.59}, "efficacy 0.59"),
+        ({"efficacy": 1.0, "num_held_out_questions": 0.0}, "no held-out question"),
         ({"false_recall": 0.39}, None),
         ({"false_recall": 0.5}, "false recall 0.50"),
         ({"false_recall": 1.0, "num_held_out_near_misses": 1.0}, None),
@@ -46,20 +50,27 @@ NAN, INF = float("nan"), float("inf")
     ],
 )
 def test_verdicts(changes: dict[str, float], reason: str | None) -> None:
-    said = verdict(SOUND | changes, GateSettings())
-    assert said is None if reason is None else said is not None and reason in said
+    said = in_words(verdict(SOUND | changes, GateSettings()))
+    assert not said if reason is None else reason in said
 
 
-def test_every_reason_is_named() -> None:
+def test_every_reason_is_named_with_its_kind() -> None:
     said = verdict(SOUND | {"efficacy": 0.0, "drift_nats": 9.0, "retention": 0.0}, GateSettings())
-    assert said is not None and all(word in said for word in ("efficacy", "drift", "retention"))
+    assert {one.kind for one in said} == {RefusalKind.EFFICACY, RefusalKind.DRIFT, RefusalKind.RETENTION}
+    assert all(one.kind.value in one.words for one in said)
+
+
+def test_sentences_further_from_the_teacher_than_before_are_told_from_those_not_learned_yet() -> None:
+    (said,) = verdict(SOUND | {"efficacy": 0.0, "kl_nats": 2.5}, GateSettings())
+    assert said.kind is RefusalKind.DIVERGED and "rose from 2.00 to 2.50" in said.words
+    assert verdict(SOUND | {"efficacy": 0.7, "kl_nats": 2.5}, GateSettings()) == ()
 
 
 def test_the_bounds_are_the_settings() -> None:
     strict = GateSettings(min_efficacy=0.95, max_false_recall=0.0, max_retention_loss=0.0, max_drift_nats=0.01)
-    said = verdict(SOUND, strict)
-    assert said is not None and said.count(";") == 2
-    assert verdict(SOUND | {"efficacy": 0.0}, GateSettings(min_efficacy=0.0)) is None
+    assert len(verdict(SOUND, strict)) == 3
+    lenient = GateSettings(min_efficacy=0.0)
+    assert verdict(SOUND | {"efficacy": 0.0, "num_held_out_questions": 0.0}, lenient) == ()
 
 
 def test_nothing_to_measure_is_nothing_wrong() -> None:

@@ -1,6 +1,7 @@
 """Training one update: factors that fold to what the adapted model says, and numbers that hold."""
 
 import copy
+import dataclasses
 import warnings
 from typing import Any
 
@@ -10,7 +11,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel
 
 from tests.model_fixtures import QUESTIONS, household_dialogue, tiny_base, tiny_llama, tokenized
 from updater.adapters import adapted_layers, attach_lora, learned_factors
-from updater.delta import LowRank
+from updater.delta import LowRank, is_finite
 from updater.fold import add_delta, load_weights, rounded
 from updater.language_model import weights_hash, weights_of
 from updater.sequences import collate, completion_logits
@@ -159,6 +160,7 @@ def test_it_cools_down_and_stops_when_the_held_out_sentences_are_close_enough() 
     easy = sentences()._replace(held_out=targets(tiny_base().model, []))
     result = trained(UpdateSettings(num_steps=40, rank=4, stop_kl_nats=5.0, learning_rate=1e-5), material=easy)
     assert result.num_steps == CHECK_EVERY + COOL_DOWN_STEPS and result.held_out_kl_nats < 5.0
+    assert result.ended_by == "kl"
 
 
 def test_without_held_out_sentences_it_goes_to_the_end() -> None:
@@ -185,3 +187,28 @@ def test_the_learning_rate_warms_up_and_falls_and_never_exceeds_its_peak(num_ste
     assert all(0 < rate <= 1e-2 for rate in rates)
     assert rates[0] == pytest.approx(2.5e-3)
     assert rates[4:] == sorted(rates[4:], reverse=True)
+
+
+def test_without_time_left_it_cools_down_at_once_and_says_so() -> None:
+    spent = train(
+        tiny_base().model, sentences(), UpdateSettings(num_steps=40, rank=4), seed=0, pad_token_id=0,
+        progress=lambda done, total: None, seconds_left=lambda: 0.0,
+    )  # fmt: skip
+    assert (spent.num_steps, spent.ended_by) == (1 + COOL_DOWN_STEPS, "budget")
+    assert trained(UpdateSettings(num_steps=10, rank=4)).ended_by == "steps"
+
+
+def test_a_budget_that_ends_later_than_the_steps_changes_nothing() -> None:
+    short = UpdateSettings(num_steps=COOL_DOWN_STEPS, rank=4)
+    spent = train(
+        tiny_base().model, sentences(), short, seed=0, pad_token_id=0, progress=lambda done, total: None,
+        seconds_left=lambda: 0.0,
+    )  # fmt: skip
+    assert (spent.num_steps, spent.ended_by) == (COOL_DOWN_STEPS, "steps")
+
+
+def test_gradients_that_are_not_finite_end_training_and_show_in_the_factors() -> None:
+    made = sentences()
+    spoiled = dataclasses.replace(made.questions[0], top_logprobs_TK=made.questions[0].top_logprobs_TK * float("nan"))
+    result = trained(UpdateSettings(num_steps=40, rank=4), material=made._replace(questions=[spoiled]))
+    assert (result.num_steps, result.ended_by) == (1, "not finite") and not is_finite(result.changes)

@@ -12,11 +12,13 @@ from types import SimpleNamespace
 
 import pytest
 
+from agent.due import Schedule
+from agent.turns import take_turns
 from agent.worker import UpdateStopped, UpdateWorker
 from memory_log.clock import Clock, utc_now
 from memory_log.errors import BadInput, LineageBusy, NothingPending
 from memory_log.log import MemoryLog
-from memory_log.records import ExperienceState
+from memory_log.records import ClaimOrder, ExperienceState
 from tests.log_fixtures import BASE, HandClock, delta, experience, target
 from updater.report import UpdateReport
 
@@ -29,10 +31,12 @@ class LogUpdater:
         self.base = SimpleNamespace(fingerprint=BASE)
         self.during: Callable[[], None] = lambda: None
 
-    def update(self, lineage: str, *, limit: int, progress: Callable[[str, int, int], None]) -> UpdateReport:
+    def update(
+        self, lineage: str, *, limit: int, progress: Callable[[str, int, int], None], order: ClaimOrder = "oldest"
+    ) -> UpdateReport:
         lease = self.log.acquire_updater_lease(lineage, owner=self.owner, lease_seconds=60)
         try:
-            batch = self.log.open_batch(lease, limit=limit)
+            batch = self.log.open_batch(lease, limit=limit, order=order)
             progress("training", 1, 2)
             self.during()
             progress("training", 2, 2)
@@ -56,14 +60,18 @@ def log(tmp_path: Path, clock: HandClock) -> Iterator[MemoryLog]:
         yield opened
 
 
-def worker_of(log: MemoryLog, clock: Clock, **changes: object) -> tuple[UpdateWorker, list[int], LogUpdater]:
+def worker_of(
+    log: MemoryLog, clock: Clock, lineage: str = "default", options: dict[str, object] = {}, **changes: object  # noqa: B006
+) -> tuple[UpdateWorker, list[int], LogUpdater]:
     announced: list[int] = []
     updater = changes.pop("updater", None) or LogUpdater(log)
+    fields = {"batch_size": 2, "max_wait_seconds": 30}
+    schedule = Schedule(**{name: changes.pop(name, value) for name, value in fields.items()}, **options)
     values = {
-        "batch_size": 2, "max_wait_seconds": 30, "announce": announced.append, "clock": clock,
-        "monotonic": lambda: clock().timestamp(), "poll_seconds": 0.001, **changes,
+        "announce": announced.append, "clock": clock, "monotonic": lambda: clock().timestamp(), "poll_seconds": 0.001,
+        **changes,
     }  # fmt: skip
-    return UpdateWorker(updater, "default", **values), announced, updater
+    return UpdateWorker(updater, lineage, schedule, **values), announced, updater
 
 
 def tell(log: MemoryLog, count: int) -> None:
@@ -318,5 +326,127 @@ def test_a_pause_between_the_look_and_the_lease_is_no_error(log: MemoryLog, cloc
 
 
 def test_a_worker_without_a_batch_size_is_refused(log: MemoryLog, clock: HandClock) -> None:
-    with pytest.raises(BadInput, match="batch_size=0"):
+    with pytest.raises(BadInput, match="batch_size"):
         worker_of(log, clock, batch_size=0)
+
+
+def tell_to(log: MemoryLog, lineage: str, count: int) -> None:
+    log.append_many([experience(f"Event {time.monotonic_ns()} {number}.", lineage=lineage) for number in range(count)])
+
+
+def test_workers_of_several_lineages_take_turns_and_one_that_fails_fails_alone(
+    log: MemoryLog, clock: HandClock
+) -> None:
+    order: list[str] = []
+
+    class Told(LogUpdater):
+        def update(self, lineage: str, **options: object) -> UpdateReport:
+            order.append(lineage)
+            if lineage == "broken":
+                raise RuntimeError("no such device")
+            return super().update(lineage, **options)  # type: ignore[arg-type]
+
+    updater = Told(log)
+    workers = {name: worker_of(log, clock, name, updater=updater)[0] for name in ("a", "broken", "b")}
+    for name in workers:
+        tell_to(log, name, 6)
+    thread = threading.Thread(target=take_turns, args=(list(workers.values()),))
+    thread.start()
+    try:
+        until(lambda: all(len(workers[name].status().outcomes) == 3 for name in "ab"))
+        error = workers["broken"].status().last_error
+    finally:
+        for worker in workers.values():
+            worker.stop()
+        thread.join(60)
+    assert [name for name in order if name != "broken"] == ["a", "b"] * 3
+    assert error == "RuntimeError: no such device"
+    assert log.count_by_state("broken")[ExperienceState.PENDING] == 6
+    assert {worker.status().lineage for worker in workers.values()} == {"a", "broken", "b"}
+    assert all(log.updater_lease(name) is None for name in workers)
+
+
+def test_workers_on_different_lineages_update_at_the_same_time(log: MemoryLog, clock: HandClock) -> None:
+    both = threading.Barrier(2)  # passed only when two updates are under way at once
+    workers = []
+    for name in ("a", "b"):
+        worker, _, updater = worker_of(log, clock, name)
+        updater.owner, updater.during = f"worker of {name}", lambda: both.wait(30) and None
+        tell_to(log, name, 2)
+        workers.append(worker)
+    with running(workers[0]), running(workers[1]):
+        until(lambda: all(len(worker.status().outcomes) == 1 for worker in workers))
+
+
+def test_a_lineage_held_by_another_worker_does_not_keep_the_others_waiting(log: MemoryLog, clock: HandClock) -> None:
+    for name in ("held", "free"):
+        tell_to(log, name, 2)
+        log.ensure_lineage(name, base_fingerprint=BASE)
+    log.acquire_updater_lease("held", owner="somebody", lease_seconds=3600)
+    held, free = (worker_of(log, clock, name)[0] for name in ("held", "free"))
+    assert not held.turn().wakes_at_bell and "somebody" in str(held.status().last_error)
+    assert free.turn().seconds == 0.0 and len(free.status().outcomes) == 1
+
+
+def test_an_update_that_left_everything_waiting_is_tried_again_later_and_later(
+    log: MemoryLog, clock: HandClock
+) -> None:
+    class Collapsed(LogUpdater):
+        def update(self, lineage: str, *, progress: Callable[[str, int, int], None], **_: object) -> UpdateReport:
+            progress("teacher targets", 0, 1)
+            return UpdateReport(
+                version=None, parent=0, admitted=False, num_experiences=2, reason="the teacher has collapsed"
+            )
+
+    worker, announced, _ = worker_of(log, clock, updater=Collapsed(log))
+    tell(log, 2)
+    looks = [worker.turn() for _ in range(8)]
+    assert [look.seconds for look in looks] == [1, 2, 4, 8, 16, 32, 60, 60]
+    assert not any(look.wakes_at_bell for look in looks) and announced == [0]
+    assert worker.status().last_error == "the teacher has collapsed"
+
+
+class Surprised(LogUpdater):
+    """Finds every experience as surprising as the number that its text ends in."""
+
+    def measure_surprises(self, lineage: str, *, limit: int) -> int:
+        waiting = self.log.unmeasured(lineage, limit=limit)
+        self.log.note_surprises(lineage, {one.id: float(one.text.split()[-1]) for one in waiting})
+        return len(waiting)
+
+
+def test_it_wakes_for_fewer_when_they_are_surprising_enough_and_takes_the_most_surprising(
+    log: MemoryLog, clock: HandClock
+) -> None:
+    options = {"surprise_nats": 5.0, "order": "surprise"}
+    worker, announced, _ = worker_of(log, clock, options=options, updater=Surprised(log), batch_size=3)
+    log.append_many([experience("Nothing new 0.5"), experience("A little 1.5")])
+    assert worker.step() is None
+    log.append(experience("A parrot speaks 3.5"))
+    log.append(experience("Dull 0.1"))
+    outcome = worker.step()
+    assert outcome is not None and outcome.report.num_experiences == 3 and announced == [0, 1]
+    left = [one.text for one in log.experiences("default", state=ExperienceState.PENDING)]
+    assert left == ["Dull 0.1"] and worker.step() is None
+
+
+def test_nothing_is_measured_while_nobody_asks_for_surprise_or_the_lineage_is_paused(
+    log: MemoryLog, clock: HandClock
+) -> None:
+    tell(log, 2)
+    worker_of(log, clock, updater=Surprised(log))[0].step()
+    log.append(experience("A parrot speaks 9.5"))
+    log.pause("default", by="mira")
+    eager = worker_of(log, clock, options={"surprise_nats": 5.0}, updater=Surprised(log))[0]
+    assert eager.step() is None
+    assert len(log.unmeasured("default", limit=10)) == 1
+    log.resume("default")
+    assert eager.step() is not None
+
+
+@pytest.mark.parametrize(
+    "fields", [{"batch_size": 0}, {"max_wait_seconds": -1.0}, {"surprise_nats": 0.0}, {"order": "newest"}]
+)
+def test_a_schedule_that_cannot_be_kept_is_refused(fields: dict[str, object]) -> None:
+    with pytest.raises(BadInput, match=next(iter(fields))):
+        Schedule(**{"batch_size": 1, "max_wait_seconds": 0.0, **fields})
