@@ -1,7 +1,7 @@
 """How far a model has moved from its base on text that no update is about.
 
 Knows: unrelated prompts of every kind that the base answers, its own answers to them, and the KL over the full
-vocabulary. Refuses to know: updates, methods. The seeds here are below zero, which no update's is.
+vocabulary. Refuses to know: updates, methods. Entities are half made-up words, half ordinary ones that no anchor has.
 
 Shapes: B = sentences, T = completion positions, V = vocabulary.
 """
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from agent.household.anchors import household_anchors
+from agent.household.anchors import reading, stranger
 from benchmarks.skills import drawer_of, talks, told
 from updater.anchors import self_sampled_anchors
 from updater.generation import fits, generate_texts
@@ -34,14 +34,13 @@ KINDS: Final = ("strangers", "reading", "talk", "writing", FREE_TEXT)
 def unrelated_prompts(base: LanguageModel, count: int, seed: int) -> dict[str, list[list[int]]]:
     """So many prompts of each kind: questions about strangers, notes to read, talk, notes to write a question about."""
     rng, dialogue = random.Random(f"drift/{seed}"), base.dialogue
-    # Of the anchors, a third has notes; enough are drawn for both kinds.
-    anchors = household_anchors(4 * count, -1 - seed)
-    plain = [dialogue.prompt_ids(anchor.prompt) for anchor in anchors if not anchor.notes]
-    reading = [dialogue.prompt_ids(anchor.prompt, anchor.notes) for anchor in anchors if anchor.notes]
-    talk = [dialogue.prompt_ids(talks(rng).question) for _ in range(count)]
     drawers = [drawer_of(rng) for _ in range(count)]
+    plain = [dialogue.prompt_ids(stranger(drawer, rng).prompt) for drawer in drawers]
+    readings = [reading(drawer, rng) for drawer in drawers]
+    read = [dialogue.prompt_ids(anchor.prompt, anchor.notes) for anchor in readings]
+    talk = [dialogue.prompt_ids(talks(rng).question) for _ in range(count)]
     writing = [dialogue.prompt_ids(dialogue.style.write_question, told([one.fact()], one)) for one in drawers]
-    found = {"strangers": plain[:count], "reading": reading[:count], "talk": talk, "writing": writing}
+    found = {"strangers": plain, "reading": read, "talk": talk, "writing": writing}
     return {
         kind: [prompt for prompt in prompts if fits(prompt, base.context_length)] for kind, prompts in found.items()
     }

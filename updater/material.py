@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from transformers import PreTrainedModel
 
 from memory_log.log import MemoryLog
-from memory_log.records import Experience, StoredTarget
+from memory_log.records import Experience, NewTarget, StoredTarget
 from updater.anchors import Anchor, AnchorSource
 from updater.candidates import Dropped, Writer, counts_by_reason, described
 from updater.changes import Changes
@@ -252,7 +252,8 @@ class MaterialMaker:
         still_true -= self._changes.untrue_already(lineage, contexts, sentences)
         subjects = {sentence.subject for sentence in sentences if sentence.kind == "question"}
         anchors = self._unrelated(lineage, anchors, subjects, seed)
-        readings = [anchor for anchor in anchors if anchor.notes]
+        to_write = [anchor for anchor in anchors if anchor.notes and self._asks_to_write(anchor)]
+        readings = [anchor for anchor in anchors if anchor.notes and not self._asks_to_write(anchor)]
         replay = self._log.replay_targets(lineage, limit=self._settings.num_replay, seed=seed)
         replay = [target for target in replay if target.id not in superseded]
         rng = random.Random(seed)
@@ -261,7 +262,7 @@ class MaterialMaker:
         return Material(
             about=about,
             anchors=self._anchor_targets([anchor for anchor in anchors if not anchor.notes]),
-            reading_anchors=self._anchor_targets(readings[NUM_GATE_READING:]),
+            reading_anchors=self._anchor_targets([*readings[NUM_GATE_READING:], *to_write]),
             contradictions=self._anchor_targets(self._contradictions(about, replay, readings, rng)),
             read=read_by_base(
                 self._base, self._anchor_targets(with_more_notes(readings[:NUM_GATE_READING], random.Random(seed)))
@@ -271,6 +272,11 @@ class MaterialMaker:
             watched_replay=[TeacherTargets.from_bytes(t.payload) for t in watched if t.id not in superseded],
             superseded=superseded,
         )
+
+    def _asks_to_write(self, anchor: Anchor) -> bool:
+        """Whether an anchor asks for a question, which nobody can get right or wrong."""
+        style = self._base.dialogue.style
+        return anchor.prompt in (style.write_question, style.write_near_miss)
 
     def _contradictions(
         self,
@@ -325,3 +331,21 @@ class MaterialMaker:
         """The same targets behind a thinned prompt."""
         prompt_ids = tuple(self._base.dialogue.prompt_ids(thinned(prompt, subject, rng)))
         return replace(target, sentence=target.sentence._replace(prompt_ids=prompt_ids))
+
+
+def as_records(experiences: Sequence[Experience], material: Material) -> list[NewTarget]:
+    relations = {e.id: e.facts[0].relation if len(e.facts) == 1 else None for e in experiences}
+    return [
+        NewTarget(
+            experience_id=sentence.experience_id,
+            kind=sentence.kind,
+            prompt=sentence.prompt,
+            completion=sentence.completion,
+            subject=sentence.subject,
+            relation=relations[sentence.experience_id],
+            held_out=sentence.held_out,
+            context_gain_nats=sentence.gain_nats,
+            payload=target.to_bytes(),
+        )
+        for sentence, target in material.about
+    ]

@@ -154,7 +154,7 @@ class UpdateSettings(BaseModel):
     kept_tokens: int = Field(
         default=32, ge=1, description="Teacher tokens kept at each position; the rest is one tail bucket."
     )
-    num_anchors: int = Field(default=120, ge=1, description="Fresh unrelated sentences drawn for each update.")
+    num_anchors: int = Field(default=160, ge=1, description="Fresh unrelated sentences drawn for each update.")
     num_contradictions: int = Field(
         default=40, ge=0, description="Most questions about what is known behind a note that says otherwise."
     )
@@ -163,7 +163,7 @@ class UpdateSettings(BaseModel):
     )
     num_steps: int = Field(default=52, ge=1, description="Most optimiser steps of an update.")
     batch_about: int = Field(default=15, ge=1, description="Target sentences a step.")
-    batch_anchors: int = Field(default=6, ge=1, description="Anchors a step.")
+    batch_anchors: int = Field(default=8, ge=1, description="Anchors a step.")
     batch_replay: int = Field(default=18, ge=0, description="Replayed sentences a step.")
     near_miss_share: float = Field(
         default=0.55,

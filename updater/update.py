@@ -28,10 +28,10 @@ from updater.filters import ExperienceFilter
 from updater.fold import VersionWeights, add_delta, all_finite, load_weights
 from updater.gate import compared, measure, verdict
 from updater.language_model import LanguageModel, weights_hash
-from updater.material import Material, MaterialMaker, Prepared
-from updater.material_records import as_plan, as_records
+from updater.material import Material, MaterialMaker, Prepared, as_records
 from updater.memory import naming_out_of_memory
 from updater.plan import UpdatePlan
+from updater.planning import as_plan
 from updater.report import NOT_FINITE, Attempt, Progress, Refusal, RefusalKind, UpdateReport, in_words, silent
 from updater.settings import GateSettings, UpdateSettings
 from updater.split import gate_sentences, training_set

@@ -1,33 +1,14 @@
-"""The material of an update as records: what the log stores of it, and what a plan shows.
+"""The next update as it would be: what was prepared for it, put into a plan.
 
-Knows: both kinds of records. Refuses to know: how the material was made.
+Knows: a batch's parts and what the log says about what they supersede. Refuses to know: how material is made.
 """
 
 from collections.abc import Sequence
 
 from memory_log.log import MemoryLog
-from memory_log.records import Batch, Experience, NewTarget
-from updater.material import Material, Prepared
+from memory_log.records import Batch, Experience
+from updater.material import Prepared
 from updater.plan import PlannedDrop, PlannedExperience, PlannedSentence, PlannedSupersession, UpdatePlan
-
-
-def as_records(experiences: Sequence[Experience], material: Material) -> list[NewTarget]:
-    """The batch's sentences with their targets, as the log stores them."""
-    relations = {e.id: e.facts[0].relation if len(e.facts) == 1 else None for e in experiences}
-    return [
-        NewTarget(
-            experience_id=sentence.experience_id,
-            kind=sentence.kind,
-            prompt=sentence.prompt,
-            completion=sentence.completion,
-            subject=sentence.subject,
-            relation=relations[sentence.experience_id],
-            held_out=sentence.held_out,
-            context_gain_nats=sentence.gain_nats,
-            payload=target.to_bytes(),
-        )
-        for sentence, target in material.about
-    ]
 
 
 def as_plan(log: MemoryLog, batch: Batch, parts: Sequence[Prepared]) -> UpdatePlan:
