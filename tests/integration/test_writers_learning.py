@@ -4,6 +4,7 @@ Updates are as short as they can be: no test here is about how well something is
 """
 
 import functools
+import re
 from pathlib import Path
 
 import pytest
@@ -128,7 +129,8 @@ def test_the_dry_run_takes_writer_and_settings_from_file_and_command(
     (tmp_path / SETTINGS_FILE).write_text(file)
     assert main([*words, "update", "--dry-run", "--plain", "--writer", "templates"]) == 0
     out = capsys.readouterr().out
-    assert "and 12 anchors" in out and "Where is the red mug?" in out and "dropped: " in out
+    drawn = re.search(r"and (\d+) anchors", out)  # some of the 12 are held aside for the gate
+    assert drawn is not None and 1 <= int(drawn[1]) <= 12 and "Where is the red mug?" in out and "dropped: " in out
     assert "not written: implications by the model and restatements" in out
     (tmp_path / SETTINGS_FILE).write_text("[update]\nnum_anchor = 12\n")
     assert main([*words, "update"]) == 2
