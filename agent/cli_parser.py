@@ -24,6 +24,7 @@ from agent.cli_parser_doctor import add_doctor
 from agent.cli_parser_log import add_log
 from agent.cli_parser_models import add_models
 from agent.cli_parser_relearn import add_relearn
+from agent.cli_parser_settings import add_settings, add_settings_options
 from agent.cli_parser_versions import add_versions
 from agent.cli_parser_why import add_why
 from memory_log.records import ClaimOrder
@@ -82,6 +83,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_copies(subparsers)
     add_doctor(subparsers)
     add_models(subparsers)
+    add_settings(subparsers)
     _add_demo(subparsers)
     return parser
 
@@ -130,9 +132,15 @@ def _add_learning(subparsers: "argparse._SubParsersAction[argparse.ArgumentParse
         help="which come first: the oldest, those of the highest priority, or the most surprising (default: oldest)",
     )  # fmt: skip
     update.add_argument(
+        "--anchors", type=utf8, metavar="PATH",
+        help="text file (.txt, .jsonl) or folder of unrelated text, on which the model must not move "
+        "(default: what the home's config.json names, else what suits the model)",
+    )  # fmt: skip
+    update.add_argument(
         "--dry-run", action="store_true", dest="is_dry_run",
         help="show what this update would learn, refuse and replace, up to training; store nothing (default: update)",
     )  # fmt: skip
+    add_settings_options(update)
     add_plain(update)
     rollback = add_command(
         subparsers, "rollback", commands.rollback, "let an earlier version serve again",

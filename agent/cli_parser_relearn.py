@@ -19,10 +19,11 @@ def add_relearn(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]
     )  # fmt: skip
     relearn.add_argument(
         "--without", type=positive, action="append", required=True, metavar="ID",
-        help="the experience; may be repeated",
+        help="the experience; may be repeated (default: none, give at least one)",
     )  # fmt: skip
     relearn.add_argument(
-        "--dry-run", action="store_true", dest="is_dry_run", help="say what it costs and leaves, change nothing"
-    )
+        "--dry-run", action="store_true", dest="is_dry_run",
+        help="say what it costs and leaves, change nothing (default: no)",
+    )  # fmt: skip
     relearn.add_argument("--yes", action="store_true", dest="is_sure", help="do not ask (default: ask)")
     add_plain(relearn)

@@ -42,5 +42,6 @@ def add_versions(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
         "number", type=whole, nargs="?", metavar="N", help="an admitted version (default: the one that serves)"
     )
     snapshot.add_argument(
-        "--anew", action="store_true", dest="is_anew", help="replace one that is there, such as a damaged one"
-    )
+        "--anew", action="store_true", dest="is_anew",
+        help="replace one that is there, such as a damaged one (default: no)",
+    )  # fmt: skip

@@ -26,6 +26,7 @@ from memory_log.errors import BadInput, NothingPending
 from memory_log.fields import MAX_TEXT_BYTES
 from memory_log.log import MemoryLog
 from memory_log.records import ClaimOrder, ExperienceState, Fact, NewExperience, VersionState
+from updater.candidates import described
 from updater.report import Attempt, UpdateReport
 
 
@@ -56,6 +57,7 @@ class Options(argparse.Namespace):
     experience_id: int
     has_model: bool
     reason: str
+    anchors: str | None
     filter_name: str
     trusted: list[str] | None
     updates: int
@@ -93,6 +95,10 @@ class Options(argparse.Namespace):
     is_lineage_given: bool = False
     is_forced: bool
     on_error: Literal["stop", "skip"]
+
+    writers: list[tuple[str, float]]
+    changes: list[tuple[str, str | int | float | bool]]
+    settings_file: str | None
 
 
 def tell(options: Options) -> int:
@@ -171,12 +177,15 @@ def _update(options: Options) -> int:
         log.check_not_paused(options.lineage)
         if _num_waiting(log, options.lineage) == 0:
             raise NothingPending  # before a model is loaded, which takes seconds
+    from agent.commands_settings import chosen_settings
     from agent.memory import AgentMemory
 
+    chosen = chosen_settings(options)
     with UpdateProgress(is_plain=options.is_plain) as progress:
         progress("loading the model", 0, 0)
         with AgentMemory.open(
-            options.home, model=options.model, lineage=options.lineage, device=options.device
+            options.home, model=options.model, lineage=options.lineage, device=options.device,
+            anchors=options.anchors, chosen=chosen,
         ) as memory:
             report = memory.update(limit=options.limit, order=options.order, progress=progress, warn=_warn)
             num_left = _num_waiting(memory.log, options.lineage)
@@ -198,6 +207,8 @@ def _print_report(report: UpdateReport) -> None:
         print(f"version {report.version} has learned {count(num_learned, 'experience')}")
     if report.version is not None and report.reason:
         print(f"  note      {report.reason}")
+    for note in report.notes:
+        print(f"  note      {note}")
     if report.num_refused:
         print(f"  refused   {count(report.num_refused, 'experience')}, see: selfparam log --state refused")
     if len(report.attempts) > 1:
@@ -208,6 +219,8 @@ def _print_report(report: UpdateReport) -> None:
         f"  seconds   {report.seconds:.1f} for {report.num_sentences} sentences and {report.num_near_misses} near "
         f"misses in {count(report.num_steps, 'step')}"
     )
+    if report.dropped:
+        print(f"  dropped   {described(report.dropped)}; `selfparam update --dry-run` shows such sentences beforehand")
 
 
 def _attempt_in_words(attempt: Attempt) -> str:

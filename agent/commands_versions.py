@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from updater.verification import VerifiedVersion
 
 VERIFIED_HEADINGS = ("version", "refolds to", "border", "differs by", "snapshot", "note")
-_SNAPSHOT_WORDS = {"none": "-", "same": "bit for bit", "other": "other bits"}
+_SNAPSHOT_WORDS = {"none": "-", "same": "bit for bit"}
 
 
 def verify(options: Options) -> int:
@@ -62,7 +62,8 @@ def _rows(found: Sequence["VerifiedVersion"]) -> Iterator[tuple[str, ...]]:
         border = f"{one.num_undecided} of {one.num_weights}" if one.num_undecided else "-"
         differs = f"{one.largest_difference:.1e} at most" if one.num_undecided else "-"
         outcome = words[one.outcome].format(count(one.num_turned, "weight"))
-        yield (str(one.version), outcome, border, differs, _SNAPSHOT_WORDS[one.snapshot], one.reason or "")
+        stored = _SNAPSHOT_WORDS.get(one.snapshot, one.snapshot)
+        yield (str(one.version), outcome, border, differs, stored, one.reason or "")
 
 
 def snapshot(options: Options) -> int:

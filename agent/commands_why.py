@@ -17,15 +17,17 @@ from agent.filtering import HomeFilter
 from agent.home import Home
 from memory_log.errors import NothingPending
 from memory_log.records import Experience, ExperienceState, StoredTarget
+from updater.candidates import described
 from updater.plan import PlannedExperience, UpdatePlan
 
 if TYPE_CHECKING:
     from updater.gate import SentenceFit
 
-SENTENCE_HEADINGS = ("kind", "use", "gain", "KL", "greedy", "state", "question", "completion")
+SENTENCE_HEADINGS = ("kind", "use", "gain", "diversity", "KL", "greedy", "state", "question", "completion")
 PROBE_HEADINGS = ("probe", "version", "correct", "answer")
 BATCH_HEADINGS = ("batch", "opened (UTC)", "experiences", "state", "version", "reason")
-PLAN_HEADINGS = ("kind", "use", "gain", "question", "completion")
+PLAN_HEADINGS = ("kind", "use", "gain", "diversity", "question", "completion")
+DROP_HEADINGS = ("kind", "not used", "text")
 
 
 def explain(options: Options) -> int:
@@ -117,15 +119,25 @@ def _print_sentences(found: Explanation, *, is_measured: bool) -> None:
     elif not is_measured:
         print("\ntarget sentences (gain in nats; not measured)")
     print_table(SENTENCE_HEADINGS, [_sentence_row(one) for one in found.sentences])
+    for version, dropped in found.dropped.items():
+        print(f"dropped in the update of version {version}, from all its experiences: {described(dropped)}")
 
 
 def _sentence_row(one: ExplainedSentence) -> tuple[str, ...]:
     state = f"superseded by experience {one.superseded_by}" if one.state == "superseded" else one.state
     greedy = "-" if one.is_exact is None else "as taught" if one.is_exact else "otherwise"
     return (
-        one.kind.replace("_", " "), _use(one.held_out), _nats(one.gain_nats, 2), _nats(one.kl_nats, 3), greedy, state,
-        printable(one.prompt), printable(one.completion),
+        _kind(one.kind), _use(one.held_out), _nats(one.gain_nats, 2), _share(one.diversity), _nats(one.kl_nats, 3),
+        greedy, state, printable(one.prompt), printable(one.completion),
     )  # fmt: skip
+
+
+def _kind(kind: str) -> str:
+    return kind.replace("_", " ")
+
+
+def _share(value: float) -> str:
+    return f"{value:.2f}"
 
 
 def _use(held_out: bool) -> str:
@@ -197,9 +209,11 @@ def filter_set(options: Options) -> int:
 
 def show_plan(options: Options) -> int:
     """Print what the next update would do, up to training."""
+    from agent.commands_settings import chosen_settings
     from agent.memory import AgentMemory
 
     try:
+        chosen = chosen_settings(options)
         with Home.open(options.home, model=options.model, create=False).open_log() as log:
             log.preview_batch(options.lineage, limit=1)  # before a model is loaded, which takes seconds
             num_held = log.count_by_state(options.lineage)[ExperienceState.LEASED]
@@ -209,7 +223,8 @@ def show_plan(options: Options) -> int:
         with UpdateProgress(is_plain=options.is_plain) as progress:
             progress("loading the model", 0, 0)
             with AgentMemory.open(
-                options.home, model=options.model, lineage=options.lineage, device=options.device
+                options.home, model=options.model, lineage=options.lineage, device=options.device,
+                anchors=options.anchors, chosen=chosen,
             ) as memory:
                 print_pause(memory.log.pause_of(options.lineage))
                 plan = memory.plan(limit=options.limit, order=options.order, progress=progress)
@@ -229,6 +244,8 @@ def show_plan(options: Options) -> int:
             f"no longer true, by experience {old.by_experience}: {printable(old.prompt)} {printable(old.completion)}   "
             f"(experience {old.experience_id})"
         )
+    if plan.left_out:
+        print(f"not written: {' and '.join(plan.left_out)}, for which the model has no instruction")
     if plan.num_versions:
         beside = f"{count(plan.num_replayed, 'replayed sentence')} and {count(plan.num_anchors, 'anchor')}"
         print(f"with {beside}; whether the gate admits it shows only after training")
@@ -244,11 +261,18 @@ def _print_planned(plan: UpdatePlan, one: PlannedExperience, told: Experience) -
         print(f"  refused    {printable(one.refused)}")
     rows = [
         (
-            f"  {sentence.kind.replace('_', ' ')}", _use(sentence.held_out), _nats(sentence.gain_nats, 2),
-            printable(sentence.prompt), printable(sentence.completion),
+            f"  {_kind(sentence.kind)}", _use(sentence.held_out), _nats(sentence.gain_nats, 2),
+            _share(sentence.diversity), printable(sentence.prompt), printable(sentence.completion),
         )
         for sentence in plan.sentences
         if sentence.experience_id == one.experience_id
     ]  # fmt: skip
     if rows:
         print_table(PLAN_HEADINGS, rows)
+    dropped = [
+        (f"  {_kind(found.kind)}", f"dropped: {found.reason}", printable(found.text))
+        for found in plan.dropped
+        if found.experience_id == one.experience_id
+    ]
+    if dropped:
+        print_table(DROP_HEADINGS, dropped)

@@ -3,14 +3,17 @@
 Knows the log. Refuses to know models: how well a version knows a sentence is added by whoever has its weights.
 """
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Literal, get_args
 
 from memory_log.errors import BadInput
 from memory_log.fields import Record
 from memory_log.log import MemoryLog
 from memory_log.records import Experience, ExperienceState, Membership, Probe, ProbeResult, StoredTarget
+from updater.candidates import DropReason
+from updater.diversity import diversities
 from updater.filters import REFUSED_BY_FILTER, ExperienceFilter, allowed
-from updater.report import NO_CONTEXT_GAIN, NOT_FINITE
+from updater.report import DROPPED, NO_CONTEXT_GAIN, NOT_FINITE, NOTHING_WRITTEN
 
 SentenceState = Literal["live", "superseded", "not admitted", "rolled back"]
 
@@ -26,6 +29,8 @@ class ExplainedSentence(Record):
     completion: str
     held_out: bool
     gain_nats: float | None
+    diversity: float
+    """Share of its word pairs that no other sentence of its kind about the experience has."""
     version: int | None
     state: SentenceState
     superseded_by: int | None
@@ -51,6 +56,8 @@ class Explanation(Record):
     """What to do about an experience that was refused or given up."""
     batches: tuple[Membership, ...]
     sentences: tuple[ExplainedSentence, ...]
+    dropped: dict[int, dict[str, int]]
+    """By version: how much of what was written for its update was dropped, by reason."""
     probes: tuple[ExplainedProbe, ...]
     measured_version: int | None = None
     filter_now: str | None = None
@@ -78,7 +85,8 @@ def explain(log: MemoryLog, lineage: str, experience_id: int) -> tuple[Explanati
         experience=experience,
         advice=advice(experience),
         batches=tuple(log.memberships(experience_id)),
-        sentences=tuple(_explained(target, line) for target in targets),
+        sentences=_explained_all(targets, line),
+        dropped=_dropped(log, lineage, {target.version for target in targets if target.version is not None}),
         probes=tuple(
             ExplainedProbe(probe=probe, results=tuple(one for one in results if one.probe_id == probe.id))
             for probe in probes
@@ -94,7 +102,30 @@ def _line(log: MemoryLog, lineage: str) -> set[int]:
     return {version.number for version in log.chain(lineage, log.head(lineage).number)}
 
 
-def _explained(target: StoredTarget, line: set[int]) -> ExplainedSentence:
+def _explained_all(targets: Sequence[StoredTarget], line: set[int]) -> tuple[ExplainedSentence, ...]:
+    # Sentences are compared with those that were written with them: of one kind, for one version.
+    groups: dict[tuple[str, int | None], int] = {}
+    owners = [groups.setdefault((target.kind, target.version), len(groups)) for target in targets]
+    texts = [target.completion if target.kind == "restatement" else target.prompt for target in targets]
+    return tuple(
+        _explained(target, line, diversity)
+        for target, diversity in zip(targets, diversities(texts, owners), strict=True)
+    )
+
+
+def _dropped(log: MemoryLog, lineage: str, numbers: set[int]) -> dict[int, dict[str, int]]:
+    found = {}
+    for number in sorted(numbers):
+        metrics = log.version(lineage, number).metrics
+        found[number] = {
+            reason: int(metrics[name])
+            for reason in get_args(DropReason)
+            if (name := f"{DROPPED}{reason.replace(' ', '_')}") in metrics
+        }
+    return {number: counts for number, counts in found.items() if counts}
+
+
+def _explained(target: StoredTarget, line: set[int], diversity: float) -> ExplainedSentence:
     state: SentenceState = "live"
     if target.version is None:
         state = "not admitted"
@@ -104,7 +135,8 @@ def _explained(target: StoredTarget, line: set[int]) -> ExplainedSentence:
         state = "superseded"
     return ExplainedSentence(
         kind=target.kind, prompt=target.prompt, completion=target.completion, held_out=target.held_out,
-        gain_nats=target.context_gain_nats, version=target.version, state=state, superseded_by=target.superseded_by,
+        gain_nats=target.context_gain_nats, diversity=diversity, version=target.version, state=state,
+        superseded_by=target.superseded_by,
     )  # fmt: skip
 
 
@@ -133,7 +165,12 @@ def advice(experience: Experience) -> str | None:
             "see `selfparam filter show`; if it should be learned, change the filter, then: "
             f"selfparam log requeue {experience.id}"
         )
-    if reason == NO_CONTEXT_GAIN:
+    if reason.startswith(NOTHING_WRITTEN):
+        return (
+            "let the model write too, or tell it again with facts; if the writers have changed: "
+            f"selfparam log requeue {experience.id}"
+        )
+    if reason.startswith(NO_CONTEXT_GAIN):
         return (
             "the model reads too little in it, or knows it already: see what it answers with `selfparam ask`, and tell "
             "it again in plainer words, one statement a text"

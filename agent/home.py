@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 DEFAULT_HOME: Final = ".selfparam"
 HOME_VARIABLE: Final = "SELFPARAM_HOME"
-CONFIG_SCHEMA_VERSION: Final = 2
+CONFIG_SCHEMA_VERSION: Final = 3
 CONFIG_FILE: Final = "config.json"
 LOG_FILE: Final = "log.sqlite3"
 BLOBS_FOLDER: Final = "blobs"
@@ -55,6 +55,11 @@ class HomeConfig(Record):
     log_url: str | None = Field(default=None, description="postgresql://... ; null is log.sqlite3 in the home folder.")
     durability: Durability = Field(
         default="full", description="full: what was told survives a power loss; fast: only the death of processes."
+    )
+    anchors: str | None = Field(
+        default=None,
+        description="Text file or folder of unrelated text, on which updates must not move the model; null leaves the "
+        "choice to the model.",
     )
     filter: Literal["redact"] | None = Field(
         default=None, description="Shipped filter for what is learned; null lets everything through."

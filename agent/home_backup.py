@@ -93,7 +93,7 @@ def write_backup(home: Home, file: Path, *, progress: Progress, clock: Clock = u
         for base in sorted((home.path / BASES_FOLDER).glob("*.json")):
             paths[f"{BASES_FOLDER}/{base.name}"] = base
         blobs = home.blob_store()
-        named = [*contents.deltas, *contents.snapshots]
+        named: list[DeltaRef | Snapshot] = [*contents.deltas, *contents.snapshots]
         for number, one in enumerate(named, 1):
             paths[f"{BLOBS_FOLDER}/{one.path}"] = blobs.path_verified(one)
             progress("verifying deltas", number, len(named))
@@ -283,7 +283,8 @@ def _check_agreement(file: Path, folder: Path, manifest: BackupManifest) -> None
     if config.log_url is not None or config.model != manifest.model:
         raise BackupCorrupt(f"{file} is damaged: its {CONFIG_FILE} is not the one that its {MANIFEST} tells of")
     held = {member.name: member for member in manifest.members}
-    for one in (*contents.deltas, *contents.snapshots):
+    named: list[DeltaRef | Snapshot] = [*contents.deltas, *contents.snapshots]
+    for one in named:
         if not _holds(held, one):
             what = "snapshot" if isinstance(one, Snapshot) else "delta"
             raise BackupCorrupt(f"{file} is damaged: it lacks the {what} {one.path!r} that its log names")

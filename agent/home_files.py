@@ -18,6 +18,7 @@ from typing import Final
 from agent.home import BASES_FOLDER, BLOBS_FOLDER, CONFIG_FILE, LOG_FILE, Home
 from agent.home_base import WEIGHTS, read_base_record
 from agent.home_disk import YOUNG_SECONDS
+from agent.home_settings import SETTINGS_FILE
 from memory_log.blobs import BlobStore
 from memory_log.errors import BadInput, DeltaCorrupt
 from memory_log.files import UNFINISHED
@@ -206,7 +207,7 @@ def _files(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
 
 
 def _is_known(name: str) -> bool:
-    if name in (CONFIG_FILE, *_LOG_FILES) or name.startswith(f"{_BELLS_FOLDER}/"):
+    if name in (CONFIG_FILE, SETTINGS_FILE, *_LOG_FILES) or name.startswith(f"{_BELLS_FOLDER}/"):
         return True
     return name.startswith(f"{BASES_FOLDER}/") and name.endswith(".json")
 

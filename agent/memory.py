@@ -20,19 +20,23 @@ from transformers import PreTrainedModel
 from agent.filtering import filter_for
 from agent.home import Home
 from agent.home_base import WEIGHTS, check_base
+from agent.home_settings import HomeSettings, read_settings
 from agent.household.anchors import household_anchors
 from agent.reading_probe import probe_reading, remembered_probe
+from agent.writing import writer_of
 from memory_log.closing import Closing
 from memory_log.errors import BadInput, UnknownVersion
 from memory_log.log import MemoryLog
 from memory_log.records import ClaimOrder, Experience, Fact, NewExperience, StoredTarget, Version, VersionState
-from updater.anchors import AnchorSource, self_sampled_anchors
+from updater.anchors import AnchorSource, passage_anchors, self_sampled_anchors
+from updater.candidates import Writer
 from updater.filters import ExperienceFilter
 from updater.fold import load_weights
 from updater.gate import SentenceFit, sentence_fits
 from updater.generation import MAX_NEW_TOKENS, fits, generate_texts
 from updater.language_model import LanguageModel, load_language_model, quiet_transformers
 from updater.memory import naming_out_of_memory
+from updater.passages import Passages
 from updater.plan import UpdatePlan
 from updater.report import Progress, UpdateReport, silent
 from updater.settings import GateSettings, UpdateSettings
@@ -75,8 +79,18 @@ def choose_device(wanted: str) -> str:
     return wanted
 
 
-def anchors_for(base: LanguageModel) -> AnchorSource:
-    """The household's anchors for a model that speaks its language, else the model's own samples."""
+def anchors_for(base: LanguageModel, path: str | None = None) -> AnchorSource:
+    """Anchors from the text that is given, else the household's for a model of its language, else own samples.
+
+    Args:
+        base: theta_0.
+        path: a text file or a folder of such.
+
+    Raises:
+        BadInput: there is no text.
+    """
+    if path is not None:
+        return passage_anchors(base, Passages(Path(path).expanduser()))
     return household_anchors if base.dialogue.style.language == "household" else self_sampled_anchors(base)
 
 
@@ -104,11 +118,15 @@ class AgentMemory(Closing):
         settings: UpdateSettings | None = None,
         gate: GateSettings | None = None,
         filter: ExperienceFilter | None = None,
+        anchors: str | None = None,
+        writer: Writer | None = None,
+        chosen: HomeSettings | None = None,
     ) -> None:
         self.home, self.lineage = home, lineage
         self.log: MemoryLog = home.open_log()
-        self._device, self._settings, self._gate = device, settings, gate
+        self._device, self._settings, self._gate, self._writer, self._chosen = device, settings, gate, writer, chosen
         self._filter = filter_for(home, filter)
+        self._anchors = anchors or home.config.anchors
         self._loaded: tuple[int, PreTrainedModel] | None = None
 
     @classmethod
@@ -122,6 +140,9 @@ class AgentMemory(Closing):
         settings: UpdateSettings | None = None,
         gate: GateSettings | None = None,
         filter: ExperienceFilter | None = None,
+        anchors: str | None = None,
+        writer: Writer | None = None,
+        chosen: HomeSettings | None = None,
         to_write: bool = True,
     ) -> Self:
         """Open a home folder, and make it where there is none.
@@ -131,17 +152,25 @@ class AgentMemory(Closing):
             model: folder or Hugging Face id of a causal LM; None is the embedded one, or what the home was made with.
             lineage: whose memory.
             device: `auto`, `cpu`, `cuda`.
-            settings: how updates are made; None takes the defaults.
-            gate: what a version must show; None takes the defaults.
+            settings: how updates are made; None takes what the home's `selfparam.toml` says, else the defaults.
+            gate: what a version must show; None likewise.
             filter: what of each experience may be learned, such as `updater.filters.redact_personal`; comes after the
                 filter that the home's `config.json` names. None adds nothing to that.
+            anchors: a text file or a folder of such, where unrelated sentences come from; None takes what the home's
+                `config.json` names, else the household's language for the embedded model and own samples for others.
+            writer: who writes questions and statements about experiences; None takes who `selfparam.toml` names, else
+                the model itself.
+            chosen: what counts in place of the home's `selfparam.toml`; None reads that.
             to_write: whether a home that cannot be written is refused; otherwise its memory can still be asked.
 
         Raises:
             BaseModelChanged: the home was made with another model.
         """
         opened = Home.open(home, model=model, to_write=to_write)
-        return cls(opened, lineage=lineage, device=device, settings=settings, gate=gate, filter=filter)
+        return cls(
+            opened, lineage=lineage, device=device, settings=settings, gate=gate, filter=filter, anchors=anchors,
+            writer=writer, chosen=chosen,
+        )  # fmt: skip
 
     def close(self) -> None:
         """Close the log."""
@@ -159,16 +188,22 @@ class AgentMemory(Closing):
     @cached_property
     @naming_out_of_memory("making room for an update")
     def updater(self) -> Updater:
-        """The updater of this process."""
+        """The updater of this process.
+
+        Raises:
+            BadInput: the home's `selfparam.toml` does not fit.
+        """
+        chosen = self._chosen or read_settings(self.home.path)
         return Updater(
             self.base,
             self.log,
             self.home.blob_store(),
-            anchors=anchors_for(self.base),
+            anchors=anchors_for(self.base, self._anchors),
             owner=worker_name(),
-            settings=self._settings,
-            gate=self._gate,
+            settings=self._settings or chosen.update,
+            gate=self._gate or chosen.gate,
             experience_filter=self._filter,
+            writer=self._writer or writer_of(chosen, os.environ),
         )
 
     def tell(

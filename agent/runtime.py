@@ -26,14 +26,17 @@ from agent.due import Schedule
 from agent.filtering import filter_for
 from agent.home import Home
 from agent.home_base import WEIGHTS, check_base
+from agent.home_settings import read_settings
 from agent.memory import anchors_for, choose_device
 from agent.serving import ServerStats
 from agent.threads import spin_briefly
 from agent.worker import WorkerStatus
+from agent.writing import writer_of
 from memory_log.closing import Closing
 from memory_log.errors import BadInput, SelfParamError
 from memory_log.log import MemoryLog
 from memory_log.records import ClaimOrder
+from updater.candidates import Writer
 from updater.filters import ExperienceFilter
 from updater.fold import VersionWeights
 from updater.language_model import LanguageModel, load_language_model, quiet_transformers
@@ -81,6 +84,7 @@ class HomeParts:
     settings: UpdateSettings | None = None
     gate: GateSettings | None = None
     filter: ExperienceFilter | None = None
+    writer: Writer | None = None
 
     @property
     def base(self) -> LanguageModel:
@@ -93,10 +97,14 @@ class HomeParts:
         return ServedModel(self.base.model, eos_token_ids=dialogue.eos_token_ids, pad_token_id=dialogue.pad_token_id)
 
     def updater(self, owner: str) -> Updater:
-        """An updater that holds its leases as `owner`."""
+        """An updater that holds its leases as `owner`; an endpoint's key is in its process's environment."""
+        chosen = read_settings(self.home.path)
         return Updater(
-            self.base, self.home.open_log(), self.home.blob_store(), anchors=anchors_for(self.base), owner=owner,
-            settings=self.settings, gate=self.gate, experience_filter=filter_for(self.home, self.filter),
+            self.base, self.home.open_log(), self.home.blob_store(),
+            anchors=anchors_for(self.base, self.home.config.anchors), owner=owner,
+            settings=self.settings or chosen.update, gate=self.gate or chosen.gate,
+            experience_filter=filter_for(self.home, self.filter),
+            writer=self.writer or writer_of(chosen, os.environ),
         )  # fmt: skip
 
 
@@ -141,9 +149,11 @@ class Runtime(Closing):
         order: which experiences it learns first.
         more_lineages: others that the same process learns, each in its turn; they are not served.
         device: `auto`, `cpu`, `cuda`.
-        settings, gate: how updates are made and admitted; None takes the defaults.
+        settings, gate: how updates are made and admitted; None takes what the home's `selfparam.toml` says when the
+            worker begins, else the defaults.
         filter: what of each experience may be learned, after the filter that the home's config names. It travels to the
             worker's process by pickle: a function of a module, or what `updater.filters` makes.
+        writer: who writes about experiences; None takes who `selfparam.toml` names, else the model. Travels by pickle.
         max_batch: requests of one version that are decoded together.
         max_versions: versions that the serving actor keeps loaded.
 
@@ -167,6 +177,7 @@ class Runtime(Closing):
         settings: UpdateSettings | None = None,
         gate: GateSettings | None = None,
         filter: ExperienceFilter | None = None,
+        writer: Writer | None = None,
         max_batch: int = 32,
         max_versions: int = 4,
     ) -> None:
@@ -182,7 +193,7 @@ class Runtime(Closing):
             if device.startswith("cuda") and not num_gpus:
                 raise BadInput(f"the device {device!r} was asked for, but Ray reports no GPU; use --device auto")
             # Inside an actor, the GPU that Ray has assigned is the only one.
-            self.parts = HomeParts(home, lineage, "cuda" if num_gpus else "cpu", settings, gate, filter)
+            self.parts = HomeParts(home, lineage, "cuda" if num_gpus else "cpu", settings, gate, filter, writer)
             with home.open_log() as log:
                 log.ensure_lineage(lineage, base_fingerprint=self.parts.base.fingerprint)
             serving_name = f"serving-{uuid.uuid4().hex}"

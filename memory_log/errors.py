@@ -80,6 +80,14 @@ class FilterFailed(SelfParamError, RuntimeError):
     """The filter could not judge an experience; nothing was learned, and everything waits."""
 
 
+class EndpointUnavailable(SelfParamError, ConnectionError):
+    """The endpoint that writes did not answer in time; nothing was learned, and everything waits."""
+
+
+class EndpointRefused(SelfParamError, ValueError):
+    """The endpoint that writes refuses what it is asked; nothing was learned, and everything waits."""
+
+
 class UpdateRejected(SelfParamError, RuntimeError):
     """The gate refused an update; what serves has not changed."""
 

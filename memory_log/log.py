@@ -321,7 +321,10 @@ class MemoryLog(VersionLog):
     def replay_targets(
         self, lineage: str, *, limit: int, seed: int, exclude_subjects: Collection[str] = ()
     ) -> list[StoredTarget]:
-        """A uniform sample of what the head has learned and still holds for true, without held-out targets."""
+        """A sample of what the head has learned and still holds for true, without held-out targets.
+
+        Every experience is equally likely, and every target of an experience.
+        """
         with self._database.reading() as tx:
             return targets.sample(
                 tx, lineage, held_out=False, limit=limit, seed=seed, exclude_subjects=exclude_subjects
@@ -343,6 +346,11 @@ class MemoryLog(VersionLog):
         """The stored targets with these ids, by id; those that were forgotten are left out."""
         with self._database.reading() as tx:
             return targets.by_ids(tx, ids)
+
+    def known_subjects(self, lineage: str, subjects: Collection[str]) -> set[str]:
+        """Those of these subjects about which the head has learned something that still holds; near misses aside."""
+        with self._database.reading() as tx:
+            return targets.known_subjects(tx, lineage, subjects)
 
     def targets_about(self, lineage: str, pairs: Collection[tuple[str, str | None]]) -> list[StoredTarget]:
         """The live targets, held-out and near misses included, about (subject, relation); None is every relation."""

@@ -1,12 +1,13 @@
 """Target sentences inside a transaction: storing, drawing and superseding. Knows their text; their payload is bytes.
 
-Drawing: the live targets of a lineage sit in slots 0..n-1 without holes (the last one moves into a hole), so a uniform
-sample is a draw of slot numbers and some index look-ups. Its cost grows with the sample, not with the log.
+Drawing: the live targets of a lineage sit in slots 0..n-1 without holes (the last one moves into a hole), so drawing is
+a choice of slot numbers and some index look-ups. Its cost grows with the sample, not with the log (docs/adr/0019).
 """
 
 import random
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import islice, zip_longest
 
 from sqlalchemy import (
     ColumnElement,
@@ -35,6 +36,8 @@ targets, live, supersessions, experiences = (
     tables.supersessions,
     tables.experiences,
 )
+
+_SLOTS_AT_ONCE = 500
 
 _COLUMNS = [targets.c[name] for name in StoredTarget.model_fields]
 _ADMIT_TARGETS = Prepared(
@@ -112,22 +115,73 @@ def num_live(connection: Connection, lineage: str, held_out: bool) -> int:
 def sample(
     connection: Connection, lineage: str, *, held_out: bool, limit: int, seed: int, exclude_subjects: Collection[str]
 ) -> list[StoredTarget]:
-    """A uniform sample without replacement, of at most `limit` targets; the same log and seed give the same one."""
+    """A sample without replacement, of at most `limit` targets; the same log and seed give the same one.
+
+    Every experience is equally likely, however many targets were made of it, and so is every target of an experience.
+    None has a second target in the sample before all others have a first one.
+    """
     if limit < 0:
         raise BadInput(f"got limit={limit}; a sample has at least 0 targets")
+    rng = random.Random(seed)
     excluded = {name_key(subject) for subject in exclude_subjects}
-    slots = _random_order(num_live(connection, lineage, held_out), random.Random(seed))
-    drawn: list[StoredTarget] = []
-    while len(drawn) < limit and (piece := list(islice(slots, min(limit, 500)))):
-        statement = (
-            select(live.c.slot, targets.c.subject_words, *_COLUMNS)
-            .join_from(live, targets, live.c.target_id == targets.c.id)
-            .where(live.c.lineage == lineage, live.c.held_out == held_out, live.c.slot.in_(piece))
-        )
-        rows = {row.slot: row._mapping for row in connection.execute(statement)}
-        kept = (rows[slot] for slot in piece if rows[slot]["subject_words"] not in excluded)
-        drawn += [_record(row) for row in kept]
-    return drawn[:limit]
+    groups = _targets_by_experience(connection, lineage, held_out, limit, rng, excluded)
+    for group in groups:
+        rng.shuffle(group)
+    in_turn = [number for turn in zip_longest(*groups) for number in turn if number is not None]
+    found = {target.id: target for target in by_ids(connection, in_turn[:limit])}
+    return [found[number] for number in in_turn[:limit]]
+
+
+def _targets_by_experience(
+    connection: Connection, lineage: str, held_out: bool, limit: int, rng: random.Random, excluded: set[str]
+) -> list[list[int]]:
+    """The live targets of as many experiences as there are in the sample, the experiences in random order.
+
+    Slots are looked at in random order, and an experience counts when its first target comes: each has one.
+    """
+    slots = _random_order(num_live(connection, lineage, held_out), rng)
+    groups: list[list[int]] = []
+    while len(groups) < limit and (piece := list(islice(slots, _SLOTS_AT_ONCE))):
+        firsts = _first_of_their_experience(connection, lineage, held_out, piece)
+        targets_of = _live_of(connection, held_out, firsts, excluded)
+        groups += [group for number in firsts if (group := targets_of.get(number))]
+    return groups[:limit]
+
+
+def _first_of_their_experience(connection: Connection, lineage: str, held_out: bool, slots: Sequence[int]) -> list[int]:
+    """The experiences whose first live target has one of these slots, in the order of the slots."""
+    earlier, earlier_live = targets.alias(), live.alias()
+    has_earlier = (
+        select(earlier.c.id)
+        .join_from(earlier, earlier_live, earlier_live.c.target_id == earlier.c.id)
+        .where(earlier.c.experience_id == targets.c.experience_id, earlier.c.id < targets.c.id)
+        .where(earlier.c.held_out == held_out)
+        .exists()
+    )
+    statement = (
+        select(live.c.slot, targets.c.experience_id)
+        .join_from(live, targets, live.c.target_id == targets.c.id)
+        .where(live.c.lineage == lineage, live.c.held_out == held_out, live.c.slot.in_(slots), ~has_earlier)
+    )
+    found = {row.slot: row.experience_id for row in connection.execute(statement)}
+    return [found[slot] for slot in slots if slot in found]
+
+
+def _live_of(
+    connection: Connection, held_out: bool, experience_ids: Sequence[int], excluded: set[str]
+) -> dict[int, list[int]]:
+    """The ids of the live targets of each experience, without those about excluded subjects."""
+    statement = (
+        select(targets.c.id, targets.c.experience_id, targets.c.subject_words)
+        .join_from(targets, live, live.c.target_id == targets.c.id)
+        .where(targets.c.experience_id.in_(experience_ids), targets.c.held_out == held_out)
+        .order_by(targets.c.id)
+    )
+    found: dict[int, list[int]] = defaultdict(list)
+    for row in connection.execute(statement) if experience_ids else ():
+        if row.subject_words not in excluded:
+            found[row.experience_id].append(row.id)
+    return found
 
 
 def _random_order(count: int, rng: random.Random) -> Iterator[int]:
@@ -188,6 +242,21 @@ def knows(connection: Connection, lineage: str, subject: str) -> bool:
     """Whether a live target, other than a near miss, is about the subject."""
     statement = _live(lineage).where(targets.c.subject_words == name_key(subject), targets.c.kind != "near_miss")
     return connection.execute(statement.limit(1)).first() is not None
+
+
+def known_subjects(connection: Connection, lineage: str, subjects: Collection[str]) -> set[str]:
+    """Those of the subjects that a live target, other than a near miss, is about."""
+    keys = {subject: name_key(subject) for subject in subjects}
+    found: set[str] = set()
+    for piece in pieces(sorted(set(keys.values()))):
+        statement = (
+            select(targets.c.subject_words)
+            .distinct()
+            .join_from(targets, live, live.c.target_id == targets.c.id)
+            .where(targets.c.lineage == lineage, targets.c.subject_words.in_(piece), targets.c.kind != "near_miss")
+        )
+        found |= set(connection.execute(statement).scalars())
+    return {subject for subject, key in keys.items() if key in found}
 
 
 def supersede(connection: Connection, lineage: str, version: int, superseded: Mapping[int, int]) -> None:

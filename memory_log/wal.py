@@ -67,7 +67,7 @@ def looked_at(path: Path, *, is_every_commit_synced: bool) -> Iterator[None]:
 
 def _check(path: Path, is_every_commit_synced: bool) -> None:
     wal, index = Path(f"{path}-wal"), Path(f"{path}-shm")
-    has_wal = wal.is_file() and wal.stat().st_size > 0
+    has_wal = _size(wal) > 0
     is_there = path.exists()
     if has_wal and not is_there:
         raise damaged(path, f"the file is gone, and {wal.name} still holds writes to it")
@@ -99,11 +99,21 @@ def _promise(index: Path) -> _Promise | None:
     return _Promise(first[32:40], num_frames, struct.unpack("=I", content[-4:])[0])
 
 
+def _size(file: Path) -> int:
+    """The bytes of a file; 0 where there is none, also when its last user removes it just now."""
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
 def _missing(wal: Path, promise: _Promise) -> str | None:
     """What the WAL lacks of a promise, in words; None when all is there."""
-    if not wal.is_file():
+    try:
+        opened = wal.open("rb")
+    except FileNotFoundError:
         return f"{wal.name} is gone"
-    with wal.open("rb") as file:
+    with opened as file:
         header = file.read(_WAL_HEADER_BYTES)
         if len(header) < _WAL_HEADER_BYTES:
             return f"{wal.name} is cut off"

@@ -17,7 +17,7 @@ from memory_log.blobs import BlobStore
 from memory_log.log import MemoryLog
 from memory_log.records import DeltaRef, Experience, ExperienceState, Fact, NewExperience, Version
 from updater.delta import Change, Dense, LowRank, delta_bytes, kind_of
-from updater.dialogue import Dialogue, PromptStyle
+from updater.dialogue import OPTIONAL_INSTRUCTIONS, Dialogue, PromptStyle
 from updater.fold import VersionWeights, add_delta
 from updater.language_model import LanguageModel, weights_hash, weights_of
 from updater.sequences import TokenizedSentence
@@ -60,6 +60,7 @@ def household_dialogue() -> Dialogue:
         without_notes="",
         write_question=WRITE_QUESTION,
         write_near_miss=WRITE_NEAR_MISS,
+        **dict.fromkeys(OPTIONAL_INSTRUCTIONS, ""),
     )
     return Dialogue(tiny_tokenizer(), style)
 

@@ -56,7 +56,8 @@ def trainable(theta_n: PreTrainedModel, settings: UpdateSettings) -> Trainable:
         )
     chosen = set(trained_weights(theta_n, settings))
     # A bfloat16 weight does not move by less than 1/256 of itself; the sums of a fold keep what float32 has learned.
-    dense = _copy_of(theta_n).float()
+    dense: Any = _copy_of(theta_n)
+    dense = dense.float()
     weights = [parameter.requires_grad_() for name, parameter in dense.named_parameters() if name in chosen]
     return Trainable(dense, [{"params": weights, "rate_ratio": settings.trained.dense_rate_ratio}])
 

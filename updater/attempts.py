@@ -15,7 +15,7 @@ from torch import Tensor
 
 from memory_log.records import Batch, UpdaterLease, Version
 from updater.material import Material
-from updater.report import Attempt, Progress, Refusal, RefusalKind, UpdateReport, in_words
+from updater.report import DROPPED, Attempt, Progress, Refusal, RefusalKind, UpdateReport, in_words
 from updater.settings import UpdateSettings
 from updater.training import TrainingResult
 
@@ -32,6 +32,8 @@ class Start:
     sums: dict[str, Tensor]
     """The parent's weights before they are rounded, float64."""
     material: Material
+    dropped: dict[str, int]
+    """What was written and not used, by reason."""
     before: dict[str, float]
     """What the gate measures of the parent's weights."""
     gate_seconds: float
@@ -146,7 +148,7 @@ def safer_settings(settings: UpdateSettings, refusals: Sequence[Refusal]) -> Upd
 
 def attempt_of(
     batch: Batch, material: Material, trained: TrainingResult, settings: UpdateSettings, *, asked: UpdateSettings,
-    is_retry: bool,
+    is_retry: bool, dropped: Mapping[str, int],
 ) -> Attempt:  # fmt: skip
     """An attempt that has been trained and not measured yet; what of its settings is not as asked for is named."""
     names = [name for name in UpdateSettings.model_fields if name != "retry"]
@@ -155,10 +157,13 @@ def attempt_of(
         experience_ids=batch.experience_ids,
         is_retry=is_retry,
         changed={name: getattr(settings, name) for name in names if getattr(settings, name) != getattr(asked, name)},
-        num_sentences=material.count("question"),
+        num_sentences=len(material.about) - material.count("near_miss"),
         num_near_misses=material.count("near_miss"),
         num_steps=trained.num_steps,
         ended_by=trained.ended_by,
+        notes=material.notes,
+        dropped=dict(dropped),
+        distinct_share=material.distinct_share,
     )
 
 
@@ -169,6 +174,8 @@ def recorded(measures: Mapping[str, float], attempt: Attempt, *, num_superseded:
         "num_steps": float(attempt.num_steps),
         "num_superseded": float(num_superseded),
         "is_retry": float(attempt.is_retry),
+        "distinct_share": attempt.distinct_share,
+        **{f"{DROPPED}{why.replace(' ', '_')}": float(number) for why, number in attempt.dropped.items()},
     }
 
 
@@ -204,10 +211,13 @@ class Tally:
             parent=self.parent,
             admitted=bool(admitted),
             reason="; ".join(dict.fromkeys(self.reasons)) or None,
+            notes=shown.notes if admitted else (),
             num_experiences=self.num_experiences,
             num_refused=self.num_refused,
             num_sentences=shown.num_sentences,
             num_near_misses=shown.num_near_misses,
+            dropped=shown.dropped,
+            distinct_share=shown.distinct_share,
             num_steps=shown.num_steps,
             ended_by=shown.ended_by,
             efficacy=shown.metrics.get("efficacy", 0.0),

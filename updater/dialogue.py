@@ -10,12 +10,15 @@ from typing import Any, Final, Literal
 
 import torch
 from jinja2 import TemplateError
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from transformers import PreTrainedTokenizerBase
 
 from memory_log.errors import NotAModel
 
 STYLE_FILE: Final = "selfparam.json"
+_TURN: Final = "what the user says"
+OPTIONAL_INSTRUCTIONS: Final = ("write_implication", "write_restatement", "state_known")
+"""What a model with a style of its own is only told where that style says how: it may have been trained for less."""
 
 
 class PromptStyle(BaseModel):
@@ -43,12 +46,34 @@ class PromptStyle(BaseModel):
         "subject in one word. Write only the question.",
         description="Asks the model for a question about something easily confused with the experience.",
     )
+    write_implication: str = Field(
+        default="Write one short question whose answer follows from these notes, although they do not say it in these "
+        "words. Name the subject in full. Write only the question.",
+        description="Asks the model for a question that takes a conclusion; empty for a model that cannot write one.",
+    )
+    write_restatement: str = Field(
+        default="Say in one sentence and in other words what these notes say, and nothing more. Name the subject in "
+        "full. Write only the sentence.",
+        description="Asks the model to restate an experience; empty for a model that cannot.",
+    )
+    state_known: str = Field(
+        default="Say in one sentence what is known about {subject}.",
+        description="Asks without notes for what a restatement says; {subject} stands for its subject. Empty for a "
+        "model that is not asked so: then nothing is restated to it.",
+    )
     language: Literal["general", "household"] = Field(
         default="general", description="What the model speaks; decides where anchors come from."
     )
     unknown_word: str = Field(
         default="unknown", description="The word that an answer holds when the model does not know."
     )
+
+    @field_validator("state_known")
+    @classmethod
+    def _names_a_subject(cls, instruction: str) -> str:
+        if instruction and instruction.count("{subject}") != 1:
+            raise ValueError("needs {subject} once, or to be empty")
+        return instruction
 
     @classmethod
     def for_model(cls, folder: Path) -> "PromptStyle":
@@ -61,7 +86,9 @@ class PromptStyle(BaseModel):
         if not path.is_file():
             return cls()
         try:
-            return cls.model_validate_json(path.read_bytes())
+            style = cls.model_validate_json(path.read_bytes())
+            unnamed = [name for name in OPTIONAL_INSTRUCTIONS if name not in style.model_fields_set]
+            return style.model_copy(update=dict.fromkeys(unnamed, ""))
         except ValidationError as exc:
             problem = exc.errors()[0]
             where = ".".join(str(part) for part in problem["loc"]) or "the file"
@@ -109,6 +136,19 @@ class Dialogue:
         else:
             messages = [{"role": "user", "content": f"{system}\n\n{question}" if system else question}]
         return self._encode(_rendered(self.tokenizer, messages), special=False)
+
+    @property
+    def is_chat(self) -> bool:
+        """Whether the model is spoken to in turns."""
+        return self.tokenizer.chat_template is not None
+
+    def opening_ids(self) -> list[int]:
+        """Token ids of what comes before anybody has said anything; of a chat, up to the user's first words."""
+        if self.is_chat:
+            turn = _rendered(self.tokenizer, [{"role": "user", "content": _TURN}])
+            return self._encode(turn.partition(_TURN)[0], special=False) or [self.pad_token_id]
+        start = self.tokenizer.bos_token_id
+        return [start if isinstance(start, int) else self.pad_token_id]
 
     def completion_ids(self, answer: str) -> list[int]:
         """Token ids of an answer as the model would give it, with its end.

@@ -21,9 +21,9 @@ from memory_log.errors import BadInput, DeltaCorrupt, DeltaMismatch, SelfParamEr
 from memory_log.log import MemoryLog
 from memory_log.records import Snapshot, Version
 from updater.delta import Change, read_delta
-from updater.language_model import LanguageModel, hash_tensors, weights_hash, weights_of
+from updater.language_model import LanguageModel, weights_hash, weights_of
 from updater.refold import MOST_TOGETHER, Bound, Sums, border_cases, bound_of, turned_to
-from updater.snapshots import changed_sums, read_snapshot, write_snapshot
+from updater.snapshots import changed_sums, read_snapshot, snapshot_bytes
 
 LEAST_SAVED: Final = 4
 """Deltas that a snapshot must save, compared with the kept fold, to be worth reading: it is several times as large."""
@@ -203,7 +203,7 @@ class VersionWeights:
         return rounded(sums, self._base_weights)
 
     def store_snapshot(self, lineage: str, number: int) -> Snapshot:
-        """Store the sums of an admitted version, so that later folds go on from there. The one on record afterwards.
+        """Store the sums of an admitted version, so that later folds go on from there; one that is on record stays.
 
         Raises:
             DeltaCorrupt, DeltaMismatch: the version cannot be folded.
@@ -213,21 +213,21 @@ class VersionWeights:
         """
         if number == 0:
             raise BadInput("version 0 is the base model itself, which leaves a snapshot nothing to hold")
+        standing = [one for one in self._log.snapshots(lineage) if one.version == number]
+        if standing:
+            return standing[0]
         self.weights(lineage, number)  # verified, and kept
         version, changed = self._log.version(lineage, number), changed_sums(self._kept[lineage][1], self._base_weights)
-        # By what is in it: another machine's sums of the same version may differ in their last bits.
-        path = f"{lineage}/snapshot-{number}-{hash_tensors(changed.items())[:12]}.safetensors"
+        # A name of its own: the file of one that was struck off, perhaps because it was damaged, may still be there.
+        created_at = self._clock()
+        path = f"{lineage}/snapshot-{number}-{created_at:%Y%m%d-%H%M%S-%f}.safetensors"
         recorded = version.weights_hash or self.base.fingerprint
-        sha256, num_bytes = self._blobs.put(
-            path,
-            lambda aside: write_snapshot(
-                aside, changed, base_fingerprint=self.base.fingerprint, weights_hash=recorded
-            ),
-        )
+        content = snapshot_bytes(changed, base_fingerprint=self.base.fingerprint, weights_hash=recorded)
+        sha256, num_bytes = self._blobs.put(path, content)
         return self._log.add_snapshot(
             Snapshot(
                 lineage=lineage, version=number, path=path, sha256=sha256, num_bytes=num_bytes,
-                created_at=self._clock(),
+                created_at=created_at,
             )
         )  # fmt: skip
 

@@ -31,8 +31,8 @@ class GateSentences(NamedTuple):
     replay: Sequence[TeacherTargets]
     """A sample of held-out sentences of earlier batches that are still true."""
     anchors: Sequence[TeacherTargets]
-    reading_anchors: Sequence[TeacherTargets]
-    """Anchors with notes to read."""
+    read: Sequence[TeacherTargets]
+    """Questions with four notes that theta_0 answers."""
 
 
 class SentenceFit(NamedTuple):
@@ -90,7 +90,6 @@ def measure(model: PreTrainedModel, sentences: GateSentences, pad_token_id: int)
     unfooled, _ = exactness(model, sentences.near_misses, pad_token_id)
     retention, _ = exactness(model, sentences.replay, pad_token_id)
     _, drift_nats = exactness(model, sentences.anchors, pad_token_id)
-    reading_kept, _ = exactness(model, sentences.reading_anchors, pad_token_id)
     return {
         "efficacy": efficacy,
         "kl_nats": kl_nats,
@@ -99,7 +98,8 @@ def measure(model: PreTrainedModel, sentences: GateSentences, pad_token_id: int)
         "num_held_out_near_misses": float(len(sentences.near_misses)),
         "retention": retention,
         "drift_nats": drift_nats,
-        "reading_kept": reading_kept,
+        "reading_kept": exactness(model, sentences.read, pad_token_id)[0],
+        "num_read": float(len(sentences.read)),
     }
 
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from transformers import PreTrainedTokenizerBase
 
-from updater.dialogue import PromptStyle
+from updater.dialogue import OPTIONAL_INSTRUCTIONS, PromptStyle
 
 # Who wrote the file, and the type that weights are stored in, which loading decides anew.
 _NO_MATTER: Final = frozenset({"_commit_hash", "_name_or_path", "transformers_version", "torch_dtype", "dtype"})
@@ -29,13 +29,14 @@ def identity_of(
     Args:
         configuration: what the model's `config.json` says.
         tokenizer: its vocabulary, how it splits its own words, its end and padding.
-        style: only what differs from the general style counts.
+        style: only what differs from the general style counts. How sentences are to be written does not: those that
+            are stored fit the model whatever it is asked to write next.
     """
     return {
         "configuration": _hash({name: value for name, value in configuration.items() if name not in _NO_MATTER}),
         "tokenizer": _hash(_behaviour(tokenizer)),
         "chat template": _hash(tokenizer.chat_template),
-        "prompt style": _hash(style.model_dump(exclude_defaults=True)),
+        "prompt style": _hash(style.model_dump(exclude_defaults=True, exclude=set(OPTIONAL_INSTRUCTIONS))),
     }
 
 

@@ -10,22 +10,39 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from memory_log.log import MemoryLog
-from memory_log.records import Batch, Experience, NewTarget, StoredTarget
+from memory_log.records import Experience, NewTarget, StoredTarget
 from updater.anchors import Anchor, AnchorSource
+from updater.candidates import Dropped, Writer, counts_by_reason, described
+from updater.changes import Changes
 from updater.collapse import collapse
+from updater.contradictions import Known, contradictions
+from updater.diversity import distinct_share
 from updater.filters import ExperienceFilter, allowed
 from updater.generation import MAX_NEW_TOKENS
 from updater.language_model import LanguageModel
-from updater.plan import PlannedExperience, PlannedSentence, PlannedSupersession, UpdatePlan
-from updater.report import NO_CONTEXT_GAIN, TOO_LONG, Progress, Refusal, RefusalKind
+from updater.reading import read_by_base, with_more_notes
+from updater.report import (
+    NO_CONTEXT_GAIN,
+    NO_NEAR_MISSES,
+    NOTHING_READ,
+    NOTHING_WRITTEN,
+    TOO_LONG,
+    Progress,
+    Refusal,
+    RefusalKind,
+)
 from updater.sentences import Sentence, thinned, tokenize
 from updater.sequences import TokenizedSentence
 from updater.settings import UpdateSettings
-from updater.supersession import Claim, still_true_within_batch, superseded_by
+from updater.supersession import still_true_within_batch
 from updater.targets import TeacherTargets, compute_targets, sentence_kl
+from updater.unrelated import unrelated
+from updater.writers import left_out, written_by_model
 from updater.writing import WrittenSentences, write_sentences
 
 NUM_GATE_REPLAY = 64
+NUM_GATE_READING = 20
+MOST_ANCHOR_DRAWS = 3
 
 
 @dataclass(frozen=True)
@@ -35,11 +52,31 @@ class Material:
     about: list[tuple[Sentence, TeacherTargets]]
     anchors: list[TeacherTargets]
     reading_anchors: list[TeacherTargets]
+    contradictions: list[TeacherTargets]
+    """Questions about what is known behind a note that says otherwise."""
+    read: list[TeacherTargets]
+    """Questions with four notes that theta_0 answers, held aside: the gate's view of reading."""
     replay_questions: list[TeacherTargets]
     replay_near_misses: list[TeacherTargets]
     watched_replay: list[TeacherTargets]
     """Held-out sentences of earlier batches: the gate's view of retention."""
     superseded: dict[int, int]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What this update cannot be measured by."""
+        has_near_misses = any(sentence.kind == "near_miss" for sentence, _ in self.about)
+        missing = {NO_NEAR_MISSES: not has_near_misses, NOTHING_READ: not self.read}
+        return tuple(note for note, is_missing in missing.items() if is_missing)
+
+    @property
+    def distinct_share(self) -> float:
+        """Distinct-2 of the questions and statements about each experience, the mean over experiences."""
+        texts: dict[int, list[str]] = {}
+        for sentence, _ in self.about:
+            if sentence.kind != "near_miss":
+                texts.setdefault(sentence.experience_id, []).append(sentence.own_text)
+        return sum(distinct_share(one) for one in texts.values()) / len(texts) if texts else 1.0
 
     def of(self, *, held_out: bool, kind: str | None = None) -> list[TeacherTargets]:
         """The batch's targets on one side of the held-out split, of one kind or of all."""
@@ -67,7 +104,15 @@ class Prepared:
     def refusals(self) -> tuple[Refusal, ...]:
         """Why nothing is trained; empty where there is material."""
         kind = RefusalKind.COLLAPSE if self.has_collapsed else RefusalKind.MATERIAL
-        return tuple(Refusal(kind, words) for words in dict.fromkeys(self.refused.values()))
+        counts = counts_by_reason(one for one in self.dropped if one.kind != "near_miss")
+        # Of an experience alone also what became of all that was written about it.
+        why = f" (dropped: {described(counts)})" if counts and len(self.experiences) == 1 else ""
+        return tuple(Refusal(kind, words + why) for words in dict.fromkeys(self.refused.values()))
+
+    dropped: list[Dropped] = field(default_factory=list)
+    """What was written and not used."""
+    left_out: tuple[str, ...] = ()
+    """What was not written because the model has no instruction for it."""
 
 
 class MaterialMaker:
@@ -79,6 +124,7 @@ class MaterialMaker:
         settings: how an update is made.
         anchors: source of unrelated sentences.
         experience_filter: what of each experience may be learned; None lets everything through.
+        writer: who writes questions and statements about what the filter lets through.
     """
 
     def __init__(
@@ -88,10 +134,12 @@ class MaterialMaker:
         settings: UpdateSettings,
         anchors: AnchorSource,
         experience_filter: ExperienceFilter | None,
+        writer: Writer = written_by_model,
     ) -> None:
         self._base, self._log, self._settings = base, log, settings
-        self._anchors, self._filter = anchors, experience_filter
+        self._anchors, self._filter, self._writer = anchors, experience_filter, writer
         self._pad = base.dialogue.pad_token_id
+        self._changes = Changes(base, log, experience_filter)
 
     def prepare(self, lineage: str, ids: Sequence[int], seed: int, progress: Progress) -> Prepared:
         """Filter a batch, let theta_0 write about it, and put together all that an update of it needs.
@@ -106,13 +154,17 @@ class MaterialMaker:
         if refused:
             return Prepared(experiences, refused=refused)
         anchors = self._anchors(self._settings.num_anchors, seed)
-        informative, unread = self._understood(lineage, experiences, anchors, seed, progress)
-        if unread:
-            # One experience that is understood is proof enough that the teacher reads.
-            collapsed = self._collapse(anchors) if len(unread) == len(experiences) else None
-            refused = dict.fromkeys(sorted(unread), collapsed or NO_CONTEXT_GAIN)
-            return Prepared(experiences, refused=refused, has_collapsed=collapsed is not None)
-        return Prepared(experiences, self._material(lineage, experiences, informative, anchors, seed))
+        informative, dropped, refused = self._understood(lineage, experiences, anchors, seed, progress)
+        unwritten = left_out(self._base, self._settings.writing)
+        # One experience that is understood is proof enough that the teacher reads.
+        reads_none = len(refused) == len(experiences) and NOTHING_WRITTEN not in refused.values()
+        collapsed = self._collapse(anchors) if refused and reads_none else None
+        if collapsed is not None:
+            refused = dict.fromkeys(refused, collapsed)
+        material = None if refused else self._material(lineage, experiences, informative, anchors, seed)
+        return Prepared(
+            experiences, material, refused, has_collapsed=collapsed is not None, dropped=dropped, left_out=unwritten
+        )
 
     def readable(self, experience: Experience) -> Experience | str:
         """What of an experience may be learned, or why nothing: refused by the filter, or too long.
@@ -148,14 +200,16 @@ class MaterialMaker:
 
         strangers = [anchor for anchor in anchors if anchor.words]
         return write_sentences(
-            self._base, experiences, self._settings, seed=seed, strangers=strangers, has_history=has_history
-        )
+            self._base, experiences, self._settings, seed=seed, strangers=strangers, has_history=has_history,
+            writer=self._writer,
+        )  # fmt: skip
 
     def _understood(
         self, lineage: str, experiences: Sequence[Experience], anchors: Sequence[Anchor], seed: int, progress: Progress
-    ) -> tuple[list[tuple[Sentence, TeacherTargets]], set[int]]:
-        """Sentences worth learning, and the experiences about which too few were found, even when asked for twice."""
-        informative: list[tuple[Sentence, TeacherTargets]] = []
+    ) -> tuple[list[tuple[Sentence, TeacherTargets]], list[Dropped], dict[int, str]]:
+        """Sentences worth learning, what was dropped, and the experiences about which too few were found, even when
+        asked for twice, with the reason."""
+        informative, dropped, unasked = list[tuple[Sentence, TeacherTargets]](), list[Dropped](), set[int]()
         unread = {experience.id for experience in experiences}
         for attempt in range(2):
             waiting = [experience for experience in experiences if experience.id in unread]
@@ -164,25 +218,33 @@ class MaterialMaker:
                 written = self._write(lineage, waiting, anchors, seed + attempt)
                 progress("teacher targets", attempt, 2)
                 informative = [(s, target) for s, target in informative if s.experience_id not in unread]
-                informative += self._informative(written.sentences)
+                unasked = written.unasked
+                worth, uninformative = self._informative(written.sentences)
+                informative += worth
+                dropped = [one for one in dropped if one.experience_id not in unread] + written.dropped + uninformative
                 counts = Counter(s.experience_id for s, _ in informative if s.kind == "question")
                 unread = {number for number in unread if counts[number] < self._settings.min_questions}
-        return informative, unread
+        refused = {one: NOTHING_WRITTEN if one in unasked else NO_CONTEXT_GAIN for one in sorted(unread)}
+        return informative, dropped, refused
 
-    def _informative(self, sentences: Sequence[Sentence]) -> list[tuple[Sentence, TeacherTargets]]:
-        """Sentences with their teacher targets, without questions that theta_0 answers as well without context."""
+    def _informative(
+        self, sentences: Sequence[Sentence]
+    ) -> tuple[list[tuple[Sentence, TeacherTargets]], list[Dropped]]:
+        """Sentences with their teacher targets, without those that theta_0 says as well without context; and these."""
         if not sentences:
-            return []
+            return [], []
         without, contexts = tokenize(self._base, sentences)
         targets = compute_targets(
             self._base.model, without, contexts, k=self._settings.kept_tokens, pad_token_id=self._pad
         )
         gains = sentence_kl(self._base.model, targets, self._pad)
-        return [
-            (sentence._replace(gain_nats=gain), target)
-            for sentence, target, gain in zip(sentences, targets, gains, strict=True)
-            if sentence.kind == "near_miss" or gain >= self._settings.min_gain_nats
-        ]
+        worth, dropped = list[tuple[Sentence, TeacherTargets]](), list[Dropped]()
+        for sentence, target, gain in zip(sentences, targets, gains, strict=True):
+            if sentence.kind == "near_miss" or gain >= self._settings.min_gain_nats:
+                worth.append((sentence._replace(gain_nats=gain), target))
+            else:
+                dropped.append(Dropped(sentence.experience_id, sentence.kind, "no gain", sentence.own_text))
+        return worth, dropped
 
     def _material(
         self,
@@ -194,55 +256,61 @@ class MaterialMaker:
     ) -> Material:
         """All that the update trains on and is measured with, from theta_0 or from the log."""
         sentences = [sentence for sentence, _ in informative]
-        superseded = self._superseded(lineage, experiences, sentences)
+        superseded = self._changes.superseded(lineage, experiences, sentences)
         still_true = set(still_true_within_batch(self._base, experiences, sentences))
-        anchors = [anchor for anchor in anchors if not self._is_known(lineage, anchor.words)]
+        still_true -= self._changes.untrue_already(lineage, experiences, sentences)
+        subjects = {sentence.subject for sentence in sentences if sentence.kind == "question"}
+        anchors = self._unrelated(lineage, anchors, subjects, seed)
+        to_write = [anchor for anchor in anchors if anchor.notes and self._asks_to_write(anchor)]
+        readings = [anchor for anchor in anchors if anchor.notes and not self._asks_to_write(anchor)]
         replay = self._log.replay_targets(lineage, limit=self._settings.num_replay, seed=seed)
         replay = [target for target in replay if target.id not in superseded]
         rng = random.Random(seed)
         watched = self._log.held_out_targets(lineage, limit=NUM_GATE_REPLAY, seed=seed)
+        about = [(sentence, target) for sentence, target in informative if sentence in still_true]
         return Material(
-            about=[(sentence, target) for sentence, target in informative if sentence in still_true],
+            about=about,
             anchors=self._anchor_targets([anchor for anchor in anchors if not anchor.notes]),
-            reading_anchors=self._anchor_targets([anchor for anchor in anchors if anchor.notes]),
+            reading_anchors=self._anchor_targets([*readings[NUM_GATE_READING:], *to_write]),
+            contradictions=self._anchor_targets(self._contradictions(about, replay, readings, rng)),
+            read=read_by_base(
+                self._base, self._anchor_targets(with_more_notes(readings[:NUM_GATE_READING], random.Random(seed)))
+            ),
             replay_questions=self._replayed([t for t in replay if t.kind != "near_miss"], rng),
             replay_near_misses=self._replayed([t for t in replay if t.kind == "near_miss"], rng),
             watched_replay=[TeacherTargets.from_bytes(t.payload) for t in watched if t.id not in superseded],
             superseded=superseded,
         )
 
-    def _superseded(
-        self, lineage: str, experiences: Sequence[Experience], sentences: Sequence[Sentence]
-    ) -> dict[int, int]:
-        """Older targets that this batch makes untrue, each with the experience that does it."""
-        superseded: dict[int, int] = {}
-        sources: dict[int, Experience] = {}
-        for newer in experiences:
-            subjects = {s.subject for s in sentences if s.experience_id == newer.id and s.kind == "question"}
-            older = [
-                t
-                for t in self._log.targets_about(lineage, [(subject, None) for subject in sorted(subjects)])
-                if t.id not in superseded
-            ]
-            for target in older:
-                if target.experience_id not in sources:
-                    sources[target.experience_id] = self._source(target.experience_id)
-            claims = [
-                Claim(target.id, sources[target.experience_id], target.prompt, target.completion) for target in older
-            ]
-            superseded |= dict.fromkeys(superseded_by(self._base, newer, claims), newer.id)
-        return superseded
+    def _asks_to_write(self, anchor: Anchor) -> bool:
+        """Whether an anchor asks for a question, which nobody can get right or wrong."""
+        style = self._base.dialogue.style
+        return anchor.prompt in (style.write_question, style.write_near_miss)
 
-    def _source(self, experience_id: int) -> Experience:
-        """An older experience as it was learned: what its sentences say is compared with what it says."""
-        stored = self._log.get(experience_id)
-        found = allowed(stored, self._filter)
-        # One that today's filter refuses was learned before; its sentences can become untrue like any others, and
-        # nothing of what is asked about it here is stored.
-        return stored if isinstance(found, str) else found
+    def _contradictions(
+        self,
+        about: Sequence[tuple[Sentence, TeacherTargets]],
+        replay: Sequence[StoredTarget],
+        readings: Sequence[Anchor],
+        rng: random.Random,
+    ) -> list[Anchor]:
+        """Prompts in which a note contradicts what the batch or an earlier experience says."""
+        new = [Known(s.notes[-1], s.prompt, s.completion) for s, _ in about if s.kind == "question"]
+        earlier = [t for t in replay if t.kind != "near_miss"]
+        count = self._settings.num_contradictions
+        chosen = rng.sample(earlier, min(count, len(earlier)))
+        old = [Known(self._changes.source(t.experience_id).text, t.prompt, t.completion) for t in chosen]
+        known = rng.sample(new, min(count, len(new))) + old
+        return contradictions(self._base, known, readings, count=count, rng=rng)
 
-    def _is_known(self, lineage: str, words: Sequence[str]) -> bool:
-        return bool(words) and bool(self._log.experiences_mentioning(lineage, words, limit=1))
+    def _unrelated(self, lineage: str, anchors: Sequence[Anchor], subjects: set[str], seed: int) -> list[Anchor]:
+        """Anchors about nothing that the lineage knows; where that leaves few, more are drawn."""
+        kept = unrelated(self._log, lineage, anchors, subjects)
+        for attempt in range(1, MOST_ANCHOR_DRAWS):
+            if 2 * len(kept) >= self._settings.num_anchors:
+                break
+            kept += unrelated(self._log, lineage, self._anchors(self._settings.num_anchors, seed + attempt), subjects)
+        return kept
 
     def _anchor_targets(self, anchors: Sequence[Anchor]) -> list[TeacherTargets]:
         dialogue = self._base.dialogue
@@ -290,58 +358,3 @@ def as_records(experiences: Sequence[Experience], material: Material) -> list[Ne
         )
         for sentence, target in material.about
     ]
-
-
-def as_plan(log: MemoryLog, batch: Batch, parts: Sequence[Prepared]) -> UpdatePlan:
-    """What an update of this batch would do that falls into these parts."""
-    learning = [(part, part.material) for part in parts if part.material is not None]
-    refused = {number: reason for part in parts for number, reason in part.refused.items()}
-    learned_as = {one.id: one for part in parts for one in part.experiences}
-    part_of = {one.id: place for place, (part, _) in enumerate(learning, start=1) for one in part.experiences}
-    return UpdatePlan(
-        lineage=batch.lineage,
-        parent=batch.parent_version,
-        num_versions=len(learning),
-        experiences=tuple(
-            PlannedExperience(
-                experience_id=number,
-                text=learned_as[number].text if number in learned_as else "",
-                changed_by_filter=_is_changed(log.get(number), learned_as.get(number)),
-                refused=refused.get(number),
-                part=part_of.get(number),
-            )
-            for number in batch.experience_ids
-        ),
-        sentences=tuple(
-            PlannedSentence(
-                experience_id=sentence.experience_id,
-                kind=sentence.kind,
-                prompt=sentence.prompt,
-                completion=sentence.completion,
-                held_out=sentence.held_out,
-                gain_nats=sentence.gain_nats,
-            )
-            for _, material in learning
-            for sentence, _ in material.about
-        ),
-        superseded=tuple(
-            PlannedSupersession(
-                target_id=target.id,
-                experience_id=target.experience_id,
-                by_experience=material.superseded[target.id],
-                prompt=target.prompt,
-                completion=target.completion,
-            )
-            for _, material in learning
-            for target in log.targets_by_ids(sorted(material.superseded))
-        ),
-        num_anchors=sum(len(material.anchors) + len(material.reading_anchors) for _, material in learning),
-        num_replayed=sum(
-            len(material.replay_questions) + len(material.replay_near_misses) for _, material in learning
-        ),
-        seconds=0.0,
-    )
-
-
-def _is_changed(told: Experience, learned_as: Experience | None) -> bool:
-    return learned_as is not None and (told.text, told.facts) != (learned_as.text, learned_as.facts)

@@ -1,8 +1,8 @@
 """What the next update would do, as far as that can be known before it trains. Records only: no models, no log."""
 
-from typing import Literal
-
 from memory_log.fields import Record
+from memory_log.records import TargetKind
+from updater.candidates import DropReason
 
 
 class PlannedExperience(Record):
@@ -24,15 +24,29 @@ class PlannedSentence(Record):
     """A target sentence that the update would learn or be measured with.
 
     Example: PlannedSentence(experience_id=7, kind="question", prompt="Where is the red mug?", completion="the red mug
-        is in the kitchen drawer", held_out=False, gain_nats=2.3)
+        is in the kitchen drawer", held_out=False, gain_nats=2.3, diversity=0.6)
     """
 
     experience_id: int
-    kind: Literal["question", "near_miss"]
+    kind: TargetKind
     prompt: str
     completion: str
     held_out: bool
     gain_nats: float
+    diversity: float
+    """Share of its word pairs that no other sentence of its kind about the experience has."""
+
+
+class PlannedDrop(Record):
+    """Something that was written and would not be used, with the reason.
+
+    Example: PlannedDrop(experience_id=7, kind="question", reason="duplicate", text="Where is the red mug?")
+    """
+
+    experience_id: int
+    kind: TargetKind
+    reason: DropReason
+    text: str
 
 
 class PlannedSupersession(Record):
@@ -58,6 +72,9 @@ class UpdatePlan(Record):
     """How many versions it would make: one for each batch, if the gate admits them."""
     experiences: tuple[PlannedExperience, ...]
     sentences: tuple[PlannedSentence, ...]
+    dropped: tuple[PlannedDrop, ...]
+    left_out: tuple[str, ...]
+    """What nobody writes because the model has no instruction for it."""
     superseded: tuple[PlannedSupersession, ...]
     num_anchors: int
     num_replayed: int

@@ -23,6 +23,18 @@ COLLAPSE = (
     "the teacher has collapsed: notes in its prompt change its answers by only {gain:.3f} nats a token, although "
     "without them it knows {floor:.0%}; no experience is to blame, so they wait"
 )
+NO_NEAR_MISSES = (
+    "no near misses: the model says of no question that it does not know, so false recall was neither trained against "
+    "nor measured"
+)
+NOTHING_READ = "no reading: the base model answers no question from four notes, so reading kept is not measured"
+NOTHING_WRITTEN = (
+    "nothing written: the writers gave no question about it; templates need facts, such as --fact gives, and the model "
+    "can write beside them (--writer model --writer templates)"
+)
+
+DROPPED = "num_dropped_"
+"""How the names of a version's figures begin that count what was written and not used, each by its reason."""
 
 
 def silent(stage: str, done: int, total: int) -> None:
@@ -84,6 +96,12 @@ class Attempt(BaseModel):
     num_steps: int = 0
     ended_by: EndedBy | None = None
     """What ended training; None without any."""
+    notes: tuple[str, ...] = ()
+    """What its version could not be measured by."""
+    dropped: dict[str, int] = {}
+    """How many of the written sentences were not used, by reason; see `updater.candidates.DropReason`."""
+    distinct_share: float = 1.0
+    """Distinct-2 of what was written about an experience: the share of word pairs that are different ones."""
     metrics: dict[str, float] = {}
     seconds: float = 0.0
 
@@ -109,11 +127,17 @@ class UpdateReport(BaseModel):
     admitted: bool
     reason: str | None = None
     """Why nothing, or not everything, was admitted."""
+    notes: tuple[str, ...] = ()
+    """What to know of an admitted version: what it could not be measured by."""
     num_experiences: int
     num_refused: int = 0
     """Experiences that were refused, each with its reason in the log."""
     num_sentences: int = 0
     num_near_misses: int = 0
+    dropped: dict[str, int] = {}
+    """How many of the written sentences were not used, by reason; see `updater.candidates.DropReason`."""
+    distinct_share: float = 1.0
+    """Distinct-2 of what was written about an experience: the share of word pairs that are different ones."""
     num_steps: int = 0
     ended_by: EndedBy | None = None
     efficacy: float = 0.0

@@ -8,8 +8,9 @@ import random
 import re
 from collections import Counter
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
+from memory_log.records import TargetKind
 from updater.language_model import LanguageModel
 from updater.sequences import TokenizedSentence
 
@@ -26,7 +27,7 @@ class Sentence(NamedTuple):
     """A prompt about an experience and the teacher's completion."""
 
     experience_id: int
-    kind: Literal["question", "near_miss"]
+    kind: TargetKind
     notes: tuple[str, ...]
     prompt: str
     completion: str
@@ -35,6 +36,13 @@ class Sentence(NamedTuple):
     held_out: bool = False
     gain_nats: float = 0.0
     """Context gain: KL (nats a token) between the teacher with and without the experience."""
+    diversity: float = 1.0
+    """Share of its word pairs that no other sentence of its kind about the experience has."""
+
+    @property
+    def own_text(self) -> str:
+        """What tells it from others of its kind: the question, or what a restatement says."""
+        return self.completion if self.kind == "restatement" else self.prompt
 
 
 def words_of(text: str) -> list[str]:
@@ -66,13 +74,16 @@ def consistent(questions: Sequence[Sentence]) -> list[Sentence]:
 
 
 def with_held_out(sentences: Sequence[Sentence], share: float, rng: random.Random) -> list[Sentence]:
-    """Hold out a share of every experience's sentences of each kind; of two or more at least one, and never all."""
+    """Hold out a share of every experience's sentences of each kind; of two or more at least one, and never all.
+
+    Restatements are never held out: what is held out is compared word for word, and one thing can be said in many ways.
+    """
     groups: dict[tuple[int, str], list[Sentence]] = {}
     for sentence in sentences:
         groups.setdefault((sentence.experience_id, sentence.kind), []).append(sentence)
     split = []
     for group in groups.values():
-        count = min(len(group) - 1, max(1, round(share * len(group))))
+        count = 0 if group[0].kind == "restatement" else min(len(group) - 1, max(1, round(share * len(group))))
         chosen = set(rng.sample(range(len(group)), count))
         split += [sentence._replace(held_out=index in chosen) for index, sentence in enumerate(group)]
     return split

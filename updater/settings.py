@@ -59,6 +59,34 @@ class RetrySettings(BaseModel):
     )
 
 
+class WritingSettings(BaseModel):
+    """What is written about an experience beside questions and near misses, and what a statement must stand.
+
+    A model whose style has no instruction for something is not asked for it.
+
+    Example: WritingSettings(restatements_per_experience=0)
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    implications_per_experience: int = Field(
+        default=4, ge=0, description="Questions about each experience whose answer follows without standing in it."
+    )
+    restatements_per_experience: int = Field(
+        default=4, ge=0, description="Statements that say each experience in other words."
+    )
+    min_support_nats: float = Field(
+        default=0.1,
+        description="Least rise (nats a token) of a statement's log-probability when the teacher reads the experience.",
+    )
+    questions_per_statement: int = Field(
+        default=3, ge=0, description="Questions asked about each statement, whose answers the experience must confirm."
+    )
+    min_agreement: float = Field(
+        default=0.5, ge=0, le=1, description="Least word overlap (F1) of two answers that count as the same."
+    )
+
+
 class UpdateSettings(BaseModel):
     """Settings of one update. The defaults suit the embedded model on two cores.
 
@@ -93,16 +121,22 @@ class UpdateSettings(BaseModel):
         ge=1,
         description="Least questions worth learning about an experience; one with fewer counts as not understood.",
     )
+    writing: WritingSettings = Field(
+        default=WritingSettings(), description="Implications and restatements, and how they are checked."
+    )
     kept_tokens: int = Field(
         default=32, ge=1, description="Teacher tokens kept at each position; the rest is one tail bucket."
     )
-    num_anchors: int = Field(default=120, ge=1, description="Fresh unrelated sentences drawn for each update.")
+    num_anchors: int = Field(default=160, ge=1, description="Fresh unrelated sentences drawn for each update.")
+    num_contradictions: int = Field(
+        default=40, ge=0, description="Most questions about what is known behind a note that says otherwise."
+    )
     num_replay: int = Field(
         default=400, ge=0, description="Stored targets of earlier experiences sampled for each update."
     )
     num_steps: int = Field(default=52, ge=1, description="Most optimiser steps of an update.")
     batch_about: int = Field(default=15, ge=1, description="Target sentences a step.")
-    batch_anchors: int = Field(default=6, ge=1, description="Anchors a step.")
+    batch_anchors: int = Field(default=8, ge=1, description="Anchors a step.")
     batch_replay: int = Field(default=18, ge=0, description="Replayed sentences a step.")
     near_miss_share: float = Field(
         default=0.55,

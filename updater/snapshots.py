@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from memory_log.errors import DeltaMismatch
@@ -26,11 +26,12 @@ def changed_sums(sums: Mapping[str, Tensor], base: Mapping[str, Tensor]) -> dict
     return {name: value for name, value in sums.items() if not torch.equal(value, base[name].double())}
 
 
-def write_snapshot(path: Path, changed: Mapping[str, Tensor], *, base_fingerprint: str, weights_hash: str) -> None:
-    """Write the changed sums of the version whose weights have this hash."""
+def snapshot_bytes(changed: Mapping[str, Tensor], *, base_fingerprint: str, weights_hash: str) -> bytes:
+    """The bytes of a snapshot file: the changed sums of the version whose weights have this hash."""
     tensors = {name: value.detach().cpu().contiguous() for name, value in changed.items()}
     metadata = {"format": SNAPSHOT_FORMAT, "base_fingerprint": base_fingerprint, "weights_hash": weights_hash}
-    save_file(tensors, path, metadata=metadata)
+    stored: bytes = save_tensors(tensors, metadata=metadata)
+    return stored
 
 
 def read_snapshot(

@@ -26,7 +26,7 @@ def gate_sentences(material: Material) -> GateSentences:
         near_misses=material.of(held_out=True, kind="near_miss"),
         replay=material.watched_replay,
         anchors=material.anchors[: _num_measured(material.anchors, NUM_GATE_ANCHORS)],
-        reading_anchors=material.reading_anchors[: _num_measured(material.reading_anchors, NUM_GATE_ANCHORS // 2)],
+        read=material.read,
     )
 
 
@@ -37,16 +37,17 @@ def training_set(material: Material, thin: Thin, seed: int) -> TrainingSet:
     """
     rng = random.Random(seed)
 
-    def with_thinned(kind: str) -> list[TeacherTargets]:
-        mine = [(s, target) for s, target in material.about if s.kind == kind and not s.held_out]
+    def with_thinned(*, is_near_miss: bool) -> list[TeacherTargets]:
+        taught = [(s, target) for s, target in material.about if not s.held_out]
+        mine = [(s, target) for s, target in taught if (s.kind == "near_miss") == is_near_miss]
         return [either for s, target in mine for either in (target, _thinned(s, target, thin, rng))]
 
     return TrainingSet(
-        questions=with_thinned("question"),
-        near_misses=with_thinned("near_miss"),
+        questions=with_thinned(is_near_miss=False),
+        near_misses=with_thinned(is_near_miss=True),
         held_out=material.of(held_out=True),
         anchors=material.anchors[_num_measured(material.anchors, NUM_GATE_ANCHORS) :],
-        reading_anchors=material.reading_anchors[_num_measured(material.reading_anchors, NUM_GATE_ANCHORS // 2) :],
+        reading_anchors=[*material.reading_anchors, *material.contradictions],
         replay_questions=material.replay_questions,
         replay_near_misses=material.replay_near_misses,
     )

@@ -4,45 +4,76 @@ Knows: comparing what an older sentence says with what the teacher answers once 
 order. Refuses to know: training, storage (it is handed candidates).
 """
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal, NamedTuple
 
-from memory_log.records import Experience
+from memory_log.records import Experience, Fact
+from memory_log.words import name_key, searchable
 from updater.generation import generate_texts
 from updater.language_model import LanguageModel
 from updater.sentences import Sentence
 
 
 class Claim(NamedTuple):
-    """An older sentence: its key, the experience it came from, its prompt and what it says."""
+    """An older sentence: its key, the experience it came from, its prompt and what it says.
+
+    Example: Claim(7, experience, "Where is the red mug?", "the red mug is in the kitchen drawer")
+    """
 
     key: int
     source: Experience
     prompt: str
     completion: str
+    kind: Literal["question", "restatement", "near_miss"] = "question"
 
 
 def contradicts(newer: Experience, older: Experience) -> bool:
-    """Whether structured facts alone say that the newer experience supersedes the older one.
+    """Whether structured facts alone say that the newer experience supersedes the older one, or a part of it.
 
     They do where both speak of the same subject and relation and give another value.
     """
-    known = {(fact.subject, fact.relation): fact.value for fact in older.facts}
-    return any(known.get((fact.subject, fact.relation), fact.value) != fact.value for fact in newer.facts)
+    return any(_contradicted(newer, older))
+
+
+def _contradicted(newer: Experience, older: Experience) -> Iterator[Fact]:
+    """The older experience's facts that the newer one gives another value."""
+    stated = {(name_key(fact.subject), name_key(fact.relation)): name_key(fact.value) for fact in newer.facts}
+    for fact in older.facts:
+        value = name_key(fact.value)
+        if stated.get((name_key(fact.subject), name_key(fact.relation)), value) != value:
+            yield fact
+
+
+def is_surely_untrue(newer: Experience, claim: Claim) -> bool:
+    """Whether structured facts alone say that the claim no longer holds.
+
+    Of an experience that states other facts as well, only what names a value that has changed. A near miss is about
+    none of its experience's facts.
+    """
+    changed = list(_contradicted(newer, claim.source))
+    if not changed or claim.kind == "near_miss":
+        return False
+    said = searchable(claim.completion)
+    return len(changed) == len(claim.source.facts) or any(searchable(fact.value) in said for fact in changed)
 
 
 def superseded_by(base: LanguageModel, newer: Experience, claims: Sequence[Claim]) -> list[int]:
     """Keys of the claims that the newer experience makes untrue.
 
     A contradiction of structured facts decides at once; otherwise the teacher is asked the old question with both
-    experiences in its prompt, and another answer than before means that the old one no longer holds.
+    experiences in its prompt, and another answer than before means that the old one no longer holds. Of claims that say
+    the same of one experience in many phrasings, at least half must have changed, and then all have: the others are
+    misread.
     """
-    certain = [claim.key for claim in claims if contradicts(newer, claim.source)]
+    certain = [claim.key for claim in claims if is_surely_untrue(newer, claim)]
     doubtful = [claim for claim in claims if claim.key not in set(certain)]
     prompts = [base.dialogue.prompt_ids(claim.prompt, [claim.source.text, newer.text]) for claim in doubtful]
     answers = generate_texts(base.model, base.dialogue, prompts) if prompts else []
-    changed = [claim.key for claim, answer in zip(doubtful, answers, strict=True) if answer != claim.completion]
-    return sorted(certain + changed)
+    votes: dict[tuple[int, str], list[bool]] = {}
+    for claim, answer in zip(doubtful, answers, strict=True):
+        votes.setdefault((claim.source.id, claim.completion), []).append(answer != claim.completion)
+    changed = {said for said, asked in votes.items() if 2 * sum(asked) >= len(asked)}
+    return sorted([*certain, *(claim.key for claim in doubtful if (claim.source.id, claim.completion) in changed)])
 
 
 def still_true_within_batch(
@@ -56,7 +87,7 @@ def still_true_within_batch(
     untrue: set[int] = set()
     for newer in experiences:
         claims = [
-            Claim(index, by_id[s.experience_id], s.prompt, s.completion)
+            Claim(index, by_id[s.experience_id], s.prompt, s.completion, s.kind)
             for index, s in enumerate(sentences)
             if s.experience_id < newer.id and s.subject in subjects[newer.id] and index not in untrue
         ]

@@ -26,7 +26,8 @@ from updater.targets import TeacherTargets
 CHECK_EVERY: Final = 13
 WARMUP_STEPS: Final = 4
 COOL_DOWN_STEPS: Final = 8
-READING_EVERY: Final = 4  # steps; as many anchors with notes are then taken
+READING_EVERY: Final = 2  # steps; NUM_READING anchors with notes are then taken
+NUM_READING: Final = 4
 
 
 class TrainingSet(NamedTuple):
@@ -153,7 +154,7 @@ def train(
         Sampler(sentences.replay_near_misses, replay_misses, rng),
         Sampler(sentences.anchors, settings.batch_anchors, rng),
     ]
-    reading = Sampler(sentences.reading_anchors, READING_EVERY, rng)
+    reading = Sampler(sentences.reading_anchors, NUM_READING, rng)
     held_out_kl, step, last_step, share_done = float("inf"), 0, settings.num_steps, 0.0
     started = time.monotonic()
     ended_by: EndedBy = "steps"

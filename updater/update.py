@@ -22,19 +22,22 @@ from memory_log.log import MemoryLog
 from memory_log.records import Batch, ClaimOrder, DeltaRef, Experience, UpdaterLease, Version
 from updater.anchors import AnchorSource
 from updater.attempts import Start, Tally, Tried, attempt_of, parts, recorded, safer_settings
+from updater.candidates import Writer, counts_by_reason
 from updater.delta import Change, delta_bytes, is_finite, kind_of
 from updater.filters import ExperienceFilter
 from updater.fold import VersionWeights, add_delta, all_finite, load_weights
 from updater.gate import compared, measure, verdict
 from updater.language_model import LanguageModel, weights_hash
-from updater.material import Material, MaterialMaker, Prepared, as_plan, as_records
+from updater.material import Material, MaterialMaker, Prepared, as_records
 from updater.memory import naming_out_of_memory
 from updater.plan import UpdatePlan
+from updater.planning import as_plan
 from updater.report import NOT_FINITE, Attempt, Progress, Refusal, RefusalKind, UpdateReport, in_words, silent
 from updater.settings import GateSettings, UpdateSettings
 from updater.split import gate_sentences, training_set
 from updater.surprise import surprises
 from updater.training import Trainer, TrainingResult, train
+from updater.writers import written_by_model
 
 SEED_STRIDE = 1_000_003
 NUM_MEASURED = 256  # the oldest whose surprise an update measures before it takes the most surprising
@@ -53,6 +56,7 @@ class Updater:
         gate: what a version must show.
         experience_filter: what of each experience may be learned; None lets everything through.
         trainer: the optimisation run; whatever it gives, only the gate lets it serve.
+        writer: who writes questions and statements about experiences; by default theta_0 itself.
     """
 
     def __init__(
@@ -67,13 +71,14 @@ class Updater:
         gate: GateSettings | None = None,
         experience_filter: ExperienceFilter | None = None,
         trainer: Trainer = train,
+        writer: Writer = written_by_model,
     ) -> None:
         self.base, self.log, self.blobs, self.owner = base, log, blobs, owner
         self.settings = settings or UpdateSettings()
         self.gate = gate or GateSettings()
         self.versions = VersionWeights(base, log, blobs)
         self._trainer = trainer
-        self._maker = MaterialMaker(base, log, self.settings, anchors, experience_filter)
+        self._maker = MaterialMaker(base, log, self.settings, anchors, experience_filter, writer)
         self._theta_n: PreTrainedModel = copy.deepcopy(base.model)
         self._pad = base.dialogue.pad_token_id
 
@@ -203,26 +208,28 @@ class Updater:
         if prepared.material is None:
             refused = Attempt(
                 batch_id=batch.id, experience_ids=batch.experience_ids, refusals=prepared.refusals,
-                seconds=time.monotonic() - started,
+                dropped=counts_by_reason(prepared.dropped), seconds=time.monotonic() - started,
             )  # fmt: skip
             return Tried((refused,), settings, frozenset(prepared.refused))
         self.log.store_targets(lease, batch.id, as_records(prepared.experiences, prepared.material))
         self._renew(lease)
-        start = self._start(lease, batch, prepared.material, progress)
+        start = self._start(lease, batch, prepared.material, counts_by_reason(prepared.dropped), progress)
         first = self._attempt(start, settings, started=started)
         safer = safer_settings(settings, first.refusals)
         if safer is None:
             return Tried((first,), settings)
         return Tried((first, self._attempt(start, safer, started=time.monotonic(), after=first)), safer)
 
-    def _start(self, lease: UpdaterLease, batch: Batch, material: Material, progress: Progress) -> Start:
+    def _start(
+        self, lease: UpdaterLease, batch: Batch, material: Material, dropped: dict[str, int], progress: Progress
+    ) -> Start:
         """The weights and the measures that every attempt at the batch starts from."""
         parent = self.log.head(lease.lineage)
         sums = self.versions.sums(lease.lineage, parent.number)
         began = time.monotonic()
         load_weights(self._theta_n, self.versions.fold(sums))
         before = measure(self._theta_n, gate_sentences(material), self._pad)
-        return Start(lease, batch, parent, sums, material, before, time.monotonic() - began, progress)
+        return Start(lease, batch, parent, sums, material, dropped, before, time.monotonic() - began, progress)
 
     def _attempt(
         self, start: Start, settings: UpdateSettings, *, started: float, after: Attempt | None = None
@@ -233,7 +240,10 @@ class Updater:
             load_weights(self._theta_n, self.versions.fold(start.sums))
         trained = self._train(start, settings, is_retry=is_retry, started=started)
         self._renew(start.lease)
-        attempt = attempt_of(start.batch, start.material, trained, settings, asked=self.settings, is_retry=is_retry)
+        attempt = attempt_of(
+            start.batch, start.material, trained, settings, asked=self.settings, is_retry=is_retry,
+            dropped=start.dropped,
+        )  # fmt: skip
 
         start.progress("gate", 0, 1)
         folded = self.versions.fold(add_delta(start.sums, trained.changes))

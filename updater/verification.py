@@ -38,8 +38,9 @@ class VerifiedVersion(Record):
     largest_difference: float = 0.0
     """By which such a weight then differs."""
     reason: str | None = None
-    snapshot: Literal["none", "same", "other"] = "none"
-    """Whether the fold from the version's own snapshot is bit for bit the one from its deltas, before rounding."""
+    snapshot: Literal["none", "same", "other bits", "damaged"] = "none"
+    """Whether the version's own snapshot is bit for bit what its deltas add up to, before rounding. `other bits` is
+    another machine's, which rounds to the recorded weights all the same; of a damaged one `reason` says more."""
 
     @property
     def is_sound(self) -> bool:
@@ -99,9 +100,9 @@ def _verified(folds: VersionWeights, version: Version, snapshot: Snapshot | None
     try:
         stored = folds.snapshot_sums(snapshot, version)
     except (DeltaCorrupt, DeltaMismatch) as exc:
-        return found.model_copy(update={"snapshot": "other", "reason": str(exc)})
+        return found.model_copy(update={"snapshot": "damaged", "reason": str(exc)})
     is_same = all(torch.equal(stored[name], value) for name, value in sums.items())
     if not is_same and weights_hash(folds.fold(stored)) != recorded:
         why = f"its snapshot folds to {weights_hash(folds.fold(stored))[:12]}, the log recorded {recorded[:12]}"
-        return found.model_copy(update={"snapshot": "other", "reason": why})
-    return found.model_copy(update={"snapshot": "same" if is_same else "other"})
+        return found.model_copy(update={"snapshot": "damaged", "reason": why})
+    return found.model_copy(update={"snapshot": "same" if is_same else "other bits"})

@@ -24,7 +24,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase,
 from agent.seed_model.documents import WRITE_NEAR_MISS, WRITE_QUESTION
 from agent.seed_model.rows import RowPacker, Rows
 from agent.seed_model.tokenizer import VOCABULARY_SIZE, train_tokenizer
-from updater.dialogue import STYLE_FILE, PromptStyle
+from updater.dialogue import OPTIONAL_INSTRUCTIONS, STYLE_FILE, PromptStyle
 
 HIDDEN_SIZE: Final = 192
 NUM_LAYERS: Final = 6
@@ -149,6 +149,8 @@ def export(
         without_notes="",
         write_question=WRITE_QUESTION,
         write_near_miss=WRITE_NEAR_MISS,
+        # It is not trained for the others, and would claim the general ones.
+        **dict.fromkeys(OPTIONAL_INSTRUCTIONS, ""),
     )
     (folder / STYLE_FILE).write_text(style.model_dump_json(indent=2) + "\n")
     (folder / "training.json").write_text(json.dumps(record, indent=2) + "\n")

@@ -29,7 +29,7 @@ def damage(home: Path) -> None:
 def test_a_sound_home_ends_with_zero_and_says_what_was_checked(tmp_path: Path) -> None:
     run(tmp_path, "tell", "I put the red mug in the kitchen drawer.")
     result = run(tmp_path, "doctor")
-    assert (result.returncode, result.stdout) == (0, "18 checks, 0 errors, 0 warnings\n")
+    assert (result.returncode, result.stdout) == (0, "19 checks, 0 errors, 0 warnings\n")
     assert "checking rows\n" in result.stderr
 
 

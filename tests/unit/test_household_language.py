@@ -19,6 +19,7 @@ from agent.household.language import (
     statement,
     unknown_answer,
 )
+from agent.seed_model.documents import WRITE_NEAR_MISS, WRITE_QUESTION
 
 RELATIONS = ("place", "whereabouts", "owner", "favourite drink", "favourite song")
 SETS: tuple[QuestionSet, ...] = ("written", "read", "held_out")
@@ -171,10 +172,10 @@ def test_drawn_entities_come_from_the_split_that_was_asked_for() -> None:
 def test_anchors_are_the_seeds_choice_and_say_what_they_are_about() -> None:
     drawn = household_anchors(200, seed=1)
     assert drawn == household_anchors(200, seed=1) != household_anchors(200, seed=2)
-    assert len(drawn) == 200 and len(set(drawn)) > 190
-    assert 40 <= sum(bool(anchor.notes) for anchor in drawn) <= 100
+    assert len(drawn) == 200 and len(set(drawn)) > 180
+    assert 40 <= sum(bool(anchor.notes) for anchor in drawn) <= 125
     for anchor in drawn:
-        assert all(word in anchor.prompt.lower() and word in anchor.completion for word in anchor.words)
-        assert anchor.words
-        if not anchor.notes:
-            assert "unknown" in anchor.completion.split()
+        assert all(word in anchor.completion.lower() for word in anchor.words)
+    assert sum(bool(anchor.words) for anchor in drawn) > 170
+    assert any("unknown" in anchor.completion and not anchor.notes for anchor in drawn)
+    assert {WRITE_QUESTION, WRITE_NEAR_MISS} <= {anchor.prompt for anchor in drawn}

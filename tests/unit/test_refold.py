@@ -151,7 +151,8 @@ def test_versions_are_verified_from_deltas_and_from_snapshots(log: MemoryLog, bl
     assert [one.snapshot for one in found] == ["none", "none", "none", "same", "none"]
     (blobs.root / stored.path).unlink()
     third = next(verify_versions(tiny_base(), log, blobs, "default", [3]))
-    assert third.outcome == "same" and not third.is_sound and third.reason is not None and "snapshot" in third.reason
+    assert (third.outcome, third.snapshot) == ("same", "damaged") and not third.is_sound
+    assert third.reason is not None and "snapshot" in third.reason
     delta = log.version("default", 2).delta
     assert delta is not None
     (blobs.root / delta.path).unlink()

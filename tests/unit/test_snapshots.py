@@ -9,11 +9,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from memory_log.blobs import BlobStore
-from memory_log.errors import BadInput, DeltaCorrupt, DeltaMismatch, UnknownVersion
+from memory_log.errors import BadInput, DeltaCorrupt, DeltaMismatch, DiskFull, UnknownVersion
 from memory_log.log import MemoryLog
 from memory_log.records import Snapshot
 from memory_log.upkeep import LogUpkeep
 from tests.model_fixtures import grow, random_differences, random_factors, tiny_base
+from tests.rights import files_no_larger_than
 from updater.fold import VersionWeights, add_delta
 from updater.language_model import weights_hash, weights_of
 from updater.snapshots import SNAPSHOT_FORMAT, read_snapshot
@@ -92,6 +93,16 @@ def test_a_damaged_snapshot_is_passed_over_with_a_warning(
     assert "the snapshot of version 5 is passed over" in caplog.text and "selfparam versions snapshot 5" in caplog.text
 
 
+def test_a_damaged_snapshot_can_be_replaced_while_its_file_is_still_there(parts: Parts) -> None:
+    chain_of(parts, 5)
+    first = fresh(parts).store_snapshot("default", 5)
+    (parts[1].root / first.path).write_bytes(b"damaged")
+    parts[0].drop_snapshots("default", [5])
+    again = fresh(parts).store_snapshot("default", 5)
+    assert again.path != first.path and parts[0].snapshots("default") == [again]
+    assert fresh(parts).snapshot_sums(again, parts[0].version("default", 5))
+
+
 def test_snapshots_are_made_when_they_are_due_and_by_lines(parts: Parts) -> None:
     folds = fresh(parts)
     made: list[int] = []
@@ -103,6 +114,18 @@ def test_snapshots_are_made_when_they_are_due_and_by_lines(parts: Parts) -> None
     parts[0].rollback("default", 2)
     number = grow(*parts, random_factors(20)).number
     assert folds.snapshot_if_due("default", number, every=3) is not None, "the snapshots of the other line do not count"
+
+
+def test_no_room_for_a_snapshot_is_said_and_changes_nothing(parts: Parts, caplog: pytest.LogCaptureFixture) -> None:
+    chain_of(parts, 3)
+    folds, before = fresh(parts), parts[1].sizes()
+    with files_no_larger_than(4096):
+        with pytest.raises(DiskFull):
+            folds.store_snapshot("default", 3)
+        assert folds.snapshot_if_due("default", 3, every=2) is None
+    assert "no snapshot of version 3" in caplog.text
+    assert parts[0].snapshots("default") == [] and parts[1].sizes() == before
+    assert folds.snapshot_if_due("default", 3, every=2) is not None
 
 
 def test_only_an_admitted_version_that_is_there_can_have_one(parts: Parts) -> None:

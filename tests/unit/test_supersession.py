@@ -6,7 +6,13 @@ from memory_log.records import Experience
 from tests.model_fixtures import experience, tiny_base
 from updater.generation import generate_texts
 from updater.sentences import Sentence
-from updater.supersession import Claim, contradicts, still_true_within_batch, superseded_by
+from updater.supersession import (
+    Claim,
+    contradicts,
+    is_surely_untrue,
+    still_true_within_batch,
+    superseded_by,
+)
 
 DRAWER = experience(1, "I put the red mug in the drawer.", ("red mug", "place", "in the drawer"))
 SHELF = experience(2, "The red mug is on the shelf now.", ("red mug", "place", "on the shelf"))
@@ -34,6 +40,28 @@ def test_facts_contradict_when_subject_and_relation_agree_and_values_do_not(
     assert contradicts(newer, older) == expected
 
 
+@pytest.mark.parametrize(
+    ("claim", "expected"),
+    [
+        (Claim(1, DRAWER, "Where?", "there"), True),
+        (Claim(1, DRAWER, "Where?", "there", "near_miss"), False),
+        (Claim(1, BOTH, "Where?", "the red mug is In the Drawer"), True),
+        (Claim(1, BOTH, "Who owns it?", "the red mug belongs to tomas"), False),
+        (Claim(1, OWNER, "Who owns it?", "the red mug belongs to mira"), False),
+    ],
+)
+def test_of_an_experience_with_other_facts_only_what_names_a_changed_value_is_surely_untrue(
+    claim: Claim, expected: bool
+) -> None:
+    assert is_surely_untrue(SHELF, claim) == expected
+
+
+def test_spelling_is_no_contradiction() -> None:
+    spelt = experience(8, "In the drawer!", ("Red  Mug", "Place", "In the drawer."))
+    moved = experience(9, "Elsewhere.", ("RED MUG", "place", "elsewhere"))
+    assert not contradicts(spelt, DRAWER) and contradicts(moved, DRAWER)
+
+
 def taught(newer: Experience, source: Experience, prompt: str) -> str:
     """What the teacher says once it has read both, in time order."""
     base = tiny_base()
@@ -56,6 +84,18 @@ def test_without_facts_the_teacher_decides_with_both_experiences_in_order() -> N
     ]
     assert superseded_by(tiny_base(), SILENT, claims) == [2]
     assert taught(SILENT, DRAWER, prompts[0]) != taught(DRAWER, SILENT, prompts[0])
+
+
+def test_phrasings_of_one_answer_change_together_when_at_least_half_of_them_do() -> None:
+    prompts = ["Where is the red mug?", "Who owns the red mug?", "What is the red mug?", "Have you seen the red mug?"]
+    said = [taught(SILENT, DRAWER, prompt) for prompt in prompts]
+    other = next(answer for answer in said if answer != said[0])
+    claims = [Claim(place, DRAWER, prompt, said[0]) for place, prompt in enumerate(prompts)]
+    num_changed = sum(answer != said[0] for answer in said)
+    assert num_changed >= 2, other
+    assert superseded_by(tiny_base(), SILENT, claims) == [0, 1, 2, 3]
+    unchanged = [Claim(place, DRAWER, prompts[0], said[0]) for place in range(num_changed + 1)]
+    assert superseded_by(tiny_base(), SILENT, [*unchanged, claims[1]]) == []
 
 
 def test_nothing_older_means_nothing_superseded() -> None:

@@ -55,6 +55,27 @@ def test_every_target_is_drawn_equally_often(log: MemoryLog) -> None:
     assert len(counts) == 20 and min(counts.values()) >= 6 and max(counts.values()) <= 40
 
 
+def test_every_experience_is_drawn_equally_often_however_much_was_written_about_it(log: MemoryLog) -> None:
+    lived = [learn(log, experience(f"Event {count}."), num_targets=count)[1][0].id for count in (1, 2, 5, 12)]
+    counts = collections.Counter(one.experience_id for seed in range(200) for one in drawn(log, limit=1, seed=seed))
+    assert sorted(counts) == lived and min(counts.values()) >= 30 and max(counts.values()) <= 75
+    sizes = [collections.Counter(one.experience_id for one in drawn(log, limit=9, seed=seed)) for seed in range(20)]
+    assert all(sorted(size.values()) in ([1, 2, 3, 3],) for size in sizes)
+
+
+def test_known_subjects_are_those_of_live_targets_but_near_misses(log: MemoryLog) -> None:
+    lived = log.append(experience("A."))
+    lease = lease_of(log)
+    batch = log.open_batch(lease, limit=9)
+    about = [target(lived, subject="Green  Mug"), target(lived, kind="near_miss", subject="blue mug")]
+    log.store_targets(lease, batch.id, about)
+    asked = ["green mug", "Green mug", "blue mug", "mug"]
+    assert log.known_subjects("default", asked) == set()
+    log.admit(lease, log.add_candidate(lease, batch.id, delta=delta(), weights_hash="h", metrics={}).number)
+    assert log.known_subjects("default", asked) == {"green mug", "Green mug"}
+    assert log.known_subjects("other", asked) == log.known_subjects("default", []) == set()
+
+
 def test_excluded_subjects_are_left_out_and_the_sample_filled_from_others(log: MemoryLog) -> None:
     learn(log, *([mug("drawer")] * 10), *(experience(f"Event {index}.") for index in range(5)))
     sample = log.replay_targets("default", limit=5, seed=0, exclude_subjects=["Red Mug"])

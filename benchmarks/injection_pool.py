@@ -1,0 +1,78 @@
+"""Methods and seeds run beside each other, each in a process of one thread, with a bar that counts updates.
+
+Knows: processes and the screen. Refuses to know: what a method does.
+"""
+
+import multiprocessing
+import os
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, wait
+from pathlib import Path
+from typing import Final
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from benchmarks.injection_plan import Plan, folder_of, run_pair
+from benchmarks.injection_run import ITEMS_FILE
+
+LOOK_SECONDS: Final = 1.0
+TIME_LEFT_OVER: Final = 3600.0
+"""Seconds of the past that the time left is judged by: updates are few and long."""
+
+
+def run_all(plan: Plan, methods: Sequence[str], seeds: Sequence[int], work: Path, *, jobs: int) -> None:
+    """Every method and seed, several at a time; the first error of one ends all."""
+    pairs = [(method, seed) for seed in seeds for method in methods]
+    folders = {pair: folder_of(work, *pair) for pair in pairs}
+    files = [folder / ITEMS_FILE for folder in folders.values()]
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+        TextColumn("left:"), TimeRemainingColumn(),
+    )  # fmt: skip
+    pool = ProcessPoolExecutor(
+        jobs, multiprocessing.get_context("spawn"), initializer=_begin_worker, initargs=(os.getpid(),)
+    )
+    total = sum(plan.updates_of(method) for method, _ in pairs)
+    with (
+        pool,
+        Progress(*columns, console=Console(stderr=True), speed_estimate_period=TIME_LEFT_OVER) as progress,
+    ):
+        task = progress.add_task(plan.protocol, total=total, completed=num_lines(files))
+        running: set[Future[None]] = {
+            pool.submit(run_pair, plan, *pair, folder)
+            for pair, folder in folders.items()
+            if num_lines([folder / ITEMS_FILE]) < plan.updates_of(pair[0])
+        }
+        try:
+            while running:
+                ended, running = wait(running, timeout=LOOK_SECONDS)
+                for future in ended:
+                    future.result()
+                progress.update(task, completed=num_lines(files))
+        except BaseException:
+            # Also on Ctrl-C: what has ended is on disk, and the same command goes on from there.
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in multiprocessing.active_children():
+                process.terminate()
+            raise
+
+
+def num_lines(files: Sequence[Path]) -> int:
+    """Finished updates in all of these files."""
+    return sum(path.read_bytes().count(b"\n") for path in files if path.is_file())
+
+
+def _begin_worker(parent: int) -> None:
+    """One thread for each process, and none that outlives the process that started it."""
+    torch.set_num_threads(1)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(LOOK_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
