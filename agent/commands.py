@@ -211,6 +211,9 @@ def _print_report(report: UpdateReport) -> None:
         print(f"  note      {note}")
     if report.num_refused:
         print(f"  refused   {count(report.num_refused, 'experience')}, see: selfparam log --state refused")
+    if report.num_windows > report.num_experiences:
+        unread = f", {report.num_unread_windows} of them without enough questions" if report.num_unread_windows else ""
+        print(f"  read in   {report.num_windows} windows{unread}")
     if len(report.attempts) > 1:
         print(f"  attempts  {len(report.attempts)}: {'; '.join(map(_attempt_in_words, report.attempts))}")
     print(f"  efficacy  {report.efficacy:.2f} of held-out sentences are answered as they would be with notes")

@@ -259,6 +259,9 @@ def _print_planned(plan: UpdatePlan, one: PlannedExperience, told: Experience) -
         print(f"  filter     {printable(one.text)}")
     if one.refused is not None:
         print(f"  refused    {printable(one.refused)}")
+    if one.num_windows > 1:
+        unread = f", {one.num_unread_windows} of them without enough questions" if one.num_unread_windows else ""
+        print(f"  read in    {one.num_windows} windows{unread}")
     rows = [
         (
             f"  {_kind(sentence.kind)}", _use(sentence.held_out), _nats(sentence.gain_nats, 2),

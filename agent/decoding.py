@@ -95,19 +95,6 @@ class Request:
             self.finish_reason = "length"
 
 
-def has_plain_cache(model: PreTrainedModel) -> bool:
-    """True where every layer caches keys and values of all positions, so that padding and merging are exact.
-
-    Sliding windows and recurrent states are not plain: their requests share a batch only at equal prompt lengths.
-    """
-    return all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers)
-
-
-def reads_a_cache(model: PreTrainedModel) -> bool:
-    """True where the model can go on from cached keys and values."""
-    return "past_key_values" in inspect.signature(model.forward).parameters
-
-
 class DecodeBatch:
     """Requests of one version that are decoded together, with a cache that nobody else reads.
 
@@ -116,7 +103,7 @@ class DecodeBatch:
         requests: At least one, all of one version; of equal prompt lengths unless `is_plain`.
         eos_token_ids: Tokens that end an answer.
         pad_token_id: Fills up shorter prompts from the left; masked, so any valid id gives the same answers.
-        is_plain: `has_plain_cache(model)`.
+        is_plain: `updater.caches.has_plain_cache(model)`.
     """
 
     def __init__(

@@ -16,11 +16,12 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from agent.buffers import ModelSkeleton, same_weights
-from agent.decoding import Generation, Request, has_plain_cache, reads_a_cache
+from agent.decoding import Generation, Request
 from agent.schedule import BatchSchedule
 from agent.versions import LoadedVersion, LoadedVersions
 from memory_log.closing import Closing
 from memory_log.errors import BadInput, DeltaMismatch, NotAModel, SelfParamError
+from updater.caches import has_plain_cache, reads_a_cache
 
 NUM_SWAPS_KEPT = 1000  # newest entries of the statistics; a server may run for months
 

@@ -4,6 +4,7 @@ Knows: peft, and which weights change. Refuses to know: objectives, minibatches,
 """
 
 import copy
+import itertools
 import warnings
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
@@ -22,7 +23,7 @@ ROUTING_LAYERS: Final = frozenset({"q_proj", "k_proj"})
 
 
 class Trainable(NamedTuple):
-    """A copy of theta_n to train, and what of it trains.
+    """A model like theta_n to train, and what of it trains.
 
     `groups` are an optimiser's: each has `params`, and `rate_ratio`, by which the learning rate is multiplied for it.
     """
@@ -37,7 +38,7 @@ class Trainable(NamedTuple):
 
 
 def trainable(theta_n: PreTrainedModel, settings: UpdateSettings) -> Trainable:
-    """A copy of theta_n in which only what `settings.trained` names trains; theta_n itself stays as it is.
+    """A model like theta_n in which only what `settings.trained` names trains; theta_n itself stays as it is.
 
     Args:
         theta_n: the lineage's present weights.
@@ -159,7 +160,7 @@ def _check_targets(kinds: set[str], target_modules: tuple[str, ...] | None) -> N
 
 
 def attach_lora(theta_n: PreTrainedModel, settings: UpdateSettings) -> Any:  # noqa: ANN401 - peft's model has no useful static type
-    """A copy of theta_n with LoRA factors on its `adapted_layers`; only they train."""
+    """A model around theta_n's own weights with LoRA factors on its `adapted_layers`; only they train."""
     trained = settings.trained
     config = LoraConfig(
         r=settings.rank,
@@ -173,11 +174,13 @@ def attach_lora(theta_n: PreTrainedModel, settings: UpdateSettings) -> Any:  # n
         warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
         # It sets that by itself, layer by layer.
         warnings.filterwarnings("ignore", message="fan_in_fan_out is set to", category=UserWarning)
-        return get_peft_model(_copy_of(theta_n), config)
+        return get_peft_model(_copy_of(theta_n, shares_weights=True), config)
 
 
-def _copy_of(theta_n: PreTrainedModel) -> PreTrainedModel:
-    student = copy.deepcopy(theta_n)
+def _copy_of(theta_n: PreTrainedModel, *, shares_weights: bool = False) -> PreTrainedModel:
+    """Modules like theta_n's, with weights of their own, or theta_n's where they are only read."""
+    tensors = itertools.chain(theta_n.parameters(), theta_n.buffers()) if shares_weights else ()
+    student = copy.deepcopy(theta_n, {id(tensor): tensor for tensor in tensors})
     if student.device.type == "cpu":
         # The fused kernel's bfloat16 backward is the slowest part of a step on CPUs.
         student.set_attn_implementation("eager")

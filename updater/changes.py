@@ -10,9 +10,11 @@ from typing import Final
 
 from memory_log.log import MemoryLog
 from memory_log.records import Experience, StoredTarget
+from updater.contexts import context_about, contexts_of
 from updater.filters import ExperienceFilter, allowed
 from updater.language_model import LanguageModel
 from updater.sentences import Sentence
+from updater.settings import TeacherSettings
 from updater.supersession import Claim, superseded_by
 
 MOST_SUBJECT_WORDS: Final = 6
@@ -27,18 +29,29 @@ class Changes:
         base: theta_0, which reads both experiences.
         log: the durable log.
         experience_filter: what of each experience may be learned; None lets everything through.
+        reading: how much of an experience is read at once.
     """
 
-    def __init__(self, base: LanguageModel, log: MemoryLog, experience_filter: ExperienceFilter | None) -> None:
+    def __init__(
+        self,
+        base: LanguageModel,
+        log: MemoryLog,
+        experience_filter: ExperienceFilter | None,
+        reading: TeacherSettings | None = None,
+    ) -> None:
         self._base, self._log, self._filter = base, log, experience_filter
+        self._reading = reading or TeacherSettings()
 
-    def source(self, experience_id: int) -> Experience:
-        """An older experience as it was learned: what its sentences say is compared with what it says."""
-        stored = self._log.get(experience_id)
+    def source(self, target: StoredTarget) -> Experience:
+        """The experience that a sentence came from as it was learned, or the window of it that says what the sentence
+        says: the one is compared with the other."""
+        stored = self._log.get(target.experience_id)
         found = allowed(stored, self._filter)
         # One that today's filter refuses was learned before; its sentences can become untrue like any others, and
         # nothing of what is asked about it here is stored.
-        return stored if isinstance(found, str) else found
+        learned_as = stored if isinstance(found, str) else found
+        contexts = contexts_of(self._base, learned_as, self._reading) or [learned_as]
+        return context_about(contexts, f"{target.prompt} {target.completion}")
 
     def superseded(
         self, lineage: str, experiences: Sequence[Experience], sentences: Sequence[Sentence]
@@ -61,9 +74,9 @@ class Changes:
         untrue: set[Sentence] = set()
         for older in experiences:
             claims = self._claims_about(lineage, older.id, sentences)
-            later = {claim.source.id: claim.source for claim in claims if claim.source.id > older.id}
+            later = {(c.source.id, c.source.text): c.source for c in claims if c.source.id > older.id}
             for newer in later.values():
-                own = [s for s in sentences if s.experience_id == older.id and s not in untrue]
+                own = [s for s in sentences if _is_about(s, older) and s not in untrue]
                 asked = [Claim(place, older, s.prompt, s.completion, s.kind) for place, s in enumerate(own)]
                 untrue |= {own[place] for place in superseded_by(self._base, newer, asked)}
         return untrue
@@ -80,8 +93,7 @@ class Changes:
             if target.kind != "near_miss" and target.experience_id in mentioning
         }
         others = [found[number] for number in sorted(found) if found[number].experience_id != experience_id]
-        sources = {number: self.source(number) for number in {target.experience_id for target in others}}
-        return [_claim(target, sources[target.experience_id]) for target in others]
+        return [_claim(target, self.source(target)) for target in others]
 
     def _mentioning(self, lineage: str, subjects: Iterable[str]) -> set[int]:
         return {
@@ -89,6 +101,11 @@ class Changes:
             for subject in subjects
             for experience in self._log.experiences_mentioning(lineage, subject.split(), limit=NUM_MENTIONS)
         }
+
+
+def _is_about(sentence: Sentence, context: Experience) -> bool:
+    """Whether a sentence was written about an experience, or about this window of it."""
+    return sentence.experience_id == context.id and sentence.notes in ((), (context.text,))
 
 
 def _claim(target: StoredTarget, source: Experience) -> Claim:

@@ -6,10 +6,8 @@ which sentences are drawn, the optimiser.
 Shapes: B = sentences, T = completion positions.
 """
 
-import functools
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -17,39 +15,22 @@ from torch import nn
 
 from updater.memory import in_pieces
 from updater.objective import sentence_means
+from updater.products import autocast
+from updater.sequences import length_buckets
 from updater.settings import UpdateSettings
-from updater.targets import TeacherTargets, kl_per_position
+from updater.targets import TeacherTargets, kl_of_targets
 
 
 def kl_of_each(model: Any, sentences: Sequence[TeacherTargets], pad_token_id: int) -> torch.Tensor:  # noqa: ANN401
     """Every sentence's mean KL in nats a token, with gradient: [B]. Empty without sentences."""
     if not sentences:
         return torch.zeros(0, device=model.device)
-    kl_BT, batch, _ = kl_per_position(model, sentences, pad_token_id)
-    return sentence_means(kl_BT, batch.mask_BT)
+    return sentence_means(*kl_of_targets(model, sentences, pad_token_id))
 
 
 def mean_or_zero(kl_nats: Sequence[float]) -> float:
     """The mean over sentences; zero where there are none, such as replay in a first update."""
     return sum(kl_nats) / len(kl_nats) if kl_nats else 0.0
-
-
-def autocast(device: torch.device) -> AbstractContextManager[object]:
-    """bfloat16 matrix products for the student's training passes where the processor has units for them; float32
-    elsewhere.
-
-    Only the path to the factors is rounded: teacher targets, fold and gate stay in the base's own type.
-    """
-    is_fast = device.type == "cuda" or "amx_bf16" in cpu_flags()
-    return torch.autocast(device.type, dtype=torch.bfloat16) if is_fast else nullcontext()
-
-
-@functools.cache
-def cpu_flags() -> frozenset[str]:
-    """The processor's feature flags; empty where the system does not list them."""
-    listing = Path("/proc/cpuinfo")
-    lines = listing.read_text().splitlines() if listing.is_file() else []
-    return frozenset(next((line.split(":", 1)[1] for line in lines if line.startswith("flags")), "").split())
 
 
 def mean_kl(student: Any, sentences: Sequence[TeacherTargets], pad_token_id: int, *, model: nn.Module) -> float:  # noqa: ANN401
@@ -65,11 +46,10 @@ def mean_kl(student: Any, sentences: Sequence[TeacherTargets], pad_token_id: int
 
 
 class WeightedSentence(NamedTuple):
-    """A sentence of a minibatch, its factor in the loss, and whether it has notes to read."""
+    """A sentence of a minibatch and its factor in the loss."""
 
     target: TeacherTargets
     weight: float
-    has_notes: bool
 
 
 def weighted_sentences(
@@ -83,14 +63,14 @@ def weighted_sentences(
         settings: the weights of replay and anchors.
     """
     terms = [
-        (minibatches[:2], 1.0, False), (minibatches[2:4], settings.replay_weight, False),
-        (minibatches[4:], settings.anchor_weight, False), ([read], settings.anchor_weight, True),
+        (minibatches[:2], 1.0), (minibatches[2:4], settings.replay_weight),
+        (minibatches[4:], settings.anchor_weight), ([read], settings.anchor_weight),
     ]  # fmt: skip
     num_anchors = sum(map(len, minibatches[4:])) + len(read)
     nums = [sum(map(len, minibatches[:2])), sum(map(len, minibatches[2:4])), num_anchors, num_anchors]
     return [
-        WeightedSentence(target, weight / num, has_notes)
-        for (parts, weight, has_notes), num in zip(terms, nums, strict=True)
+        WeightedSentence(target, weight / num)
+        for (parts, weight), num in zip(terms, nums, strict=True)
         for part in parts
         for target in part
     ]
@@ -104,27 +84,27 @@ def accumulate_gradients(
 ) -> list[float]:
     """Leave the gradients of sum(weight * KL) over the sentences in the student; their KLs in nats a token.
 
-    The weights are those of the whole minibatch, so that pieces of any size give the same gradients up to rounding.
+    Sentences of like length go through the student together, so that little of it is padding. The weights are those of
+    the whole minibatch, so that buckets of any size give the same gradients up to rounding.
 
     Args:
         student: trains; gradients of an attempt that failed are dropped first.
-        sentences: those with notes last.
+        sentences: of one step.
         pad_token_id: any valid id.
         size: sentences whose activations are held at once.
     """
     student.zero_grad(set_to_none=True)
-    kl_nats: list[float] = []
+    kl_nats = [0.0] * len(sentences)
+    lengths = [len(prompt) + len(completion) for prompt, completion in (s.target.sentence for s in sentences)]
     with freeing_a_failed_pass():
-        for start in range(0, len(sentences), size):
-            piece = sentences[start : start + size]
+        for places in length_buckets(lengths, most=size):
+            bucket = [sentences[place] for place in places]
             with autocast(student.device):
-                # One pass for all short prompts; those with notes to read are longer and go alone, several at a time.
-                short_kl = kl_of_each(student, [s.target for s in piece if not s.has_notes], pad_token_id)
-                reading_kl = kl_of_each(student, [s.target for s in piece if s.has_notes], pad_token_id)
-            kl_B = torch.cat((short_kl, reading_kl))
-            weights_B = torch.tensor([s.weight for s in piece], device=kl_B.device)
+                kl_B = kl_of_each(student, [sentence.target for sentence in bucket], pad_token_id)
+            weights_B = torch.tensor([sentence.weight for sentence in bucket], device=kl_B.device)
             (kl_B * weights_B).sum().backward()  # type: ignore[no-untyped-call]
-            kl_nats += kl_B.tolist()
+            for place, kl in zip(places, kl_B.tolist(), strict=True):
+                kl_nats[place] = kl
     return kl_nats
 
 

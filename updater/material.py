@@ -9,20 +9,21 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from transformers import PreTrainedModel
+
 from memory_log.log import MemoryLog
 from memory_log.records import Experience, NewTarget, StoredTarget
 from updater.anchors import Anchor, AnchorSource
 from updater.candidates import Dropped, Writer, counts_by_reason, described
 from updater.changes import Changes
 from updater.collapse import collapse
+from updater.contexts import contexts_of, most_tokens
 from updater.contradictions import Known, contradictions
 from updater.diversity import distinct_share
 from updater.filters import ExperienceFilter, allowed
-from updater.generation import MAX_NEW_TOKENS
 from updater.language_model import LanguageModel
 from updater.reading import read_by_base, with_more_notes
 from updater.report import (
-    NO_CONTEXT_GAIN,
     NO_NEAR_MISSES,
     NOTHING_READ,
     NOTHING_WRITTEN,
@@ -31,11 +32,13 @@ from updater.report import (
     Refusal,
     RefusalKind,
 )
-from updater.sentences import Sentence, thinned, tokenize
+from updater.sentences import Sentence, thinned, words_of
 from updater.sequences import TokenizedSentence
 from updater.settings import UpdateSettings
 from updater.supersession import still_true_within_batch
-from updater.targets import TeacherTargets, compute_targets, sentence_kl
+from updater.targets import TeacherTargets, compute_targets
+from updater.teacher import Taught, Teacher, taught
+from updater.understanding import understood
 from updater.unrelated import unrelated
 from updater.writers import left_out, written_by_model
 from updater.writing import WrittenSentences, write_sentences
@@ -61,6 +64,10 @@ class Material:
     watched_replay: list[TeacherTargets]
     """Held-out sentences of earlier batches: the gate's view of retention."""
     superseded: dict[int, int]
+    num_windows: int = 0
+    """Contexts that the batch was read in."""
+    num_unread_windows: int = 0
+    """Those of them about which too few questions were found."""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -113,18 +120,23 @@ class Prepared:
     """What was written and not used."""
     left_out: tuple[str, ...] = ()
     """What was not written because the model has no instruction for it."""
+    num_windows: Counter[int] = field(default_factory=Counter)
+    """Contexts that each experience was read in."""
+    num_unread_windows: Counter[int] = field(default_factory=Counter)
+    """Those of them about which too few questions were found."""
 
 
 class MaterialMaker:
     """Makes the material of updates of any lineage.
 
     Args:
-        base: theta_0, which writes, answers and teaches.
+        base: theta_0, which answers, and writes and teaches unless others do.
         log: the durable log.
         settings: how an update is made.
         anchors: source of unrelated sentences.
         experience_filter: what of each experience may be learned; None lets everything through.
         writer: who writes questions and statements about what the filter lets through.
+        teacher: whose expectations are taught; theta_0's by default.
     """
 
     def __init__(
@@ -135,11 +147,13 @@ class MaterialMaker:
         anchors: AnchorSource,
         experience_filter: ExperienceFilter | None,
         writer: Writer = written_by_model,
+        teacher: Teacher | None = None,
     ) -> None:
         self._base, self._log, self._settings = base, log, settings
         self._anchors, self._filter, self._writer = anchors, experience_filter, writer
         self._pad = base.dialogue.pad_token_id
-        self._changes = Changes(base, log, experience_filter)
+        self._teacher: Teacher = teacher or (lambda lineage: base.model)
+        self._changes = Changes(base, log, experience_filter, settings.teacher)
 
     def prepare(self, lineage: str, ids: Sequence[int], seed: int, progress: Progress) -> Prepared:
         """Filter a batch, let theta_0 write about it, and put together all that an update of it needs.
@@ -148,23 +162,38 @@ class MaterialMaker:
             FilterFailed: the filter raised.
         """
         progress("writing sentences", 0, 1)
-        found = {number: self.readable(self._log.get(number)) for number in ids}
-        experiences = [one for one in found.values() if isinstance(one, Experience)]
-        refused = {number: one for number, one in found.items() if isinstance(one, str)}
+        readable = {number: self.readable(self._log.get(number)) for number in ids}
+        experiences = [one for one in readable.values() if isinstance(one, Experience)]
+        refused = {number: one for number, one in readable.items() if isinstance(one, str)}
         if refused:
             return Prepared(experiences, refused=refused)
         anchors = self._anchors(self._settings.num_anchors, seed)
-        informative, dropped, refused = self._understood(lineage, experiences, anchors, seed, progress)
+        contexts = [part for one in sorted(experiences, key=lambda one: one.id) for part in self.contexts(one)]
+        teacher = self._teacher(lineage)
+        found = understood(
+            contexts,
+            lambda asked, more: self._write(lineage, asked, contexts, anchors, seed + more),
+            lambda sentences: taught(teacher, self._base, sentences, self._settings.kept_tokens),
+            self._settings,
+            progress,
+        )
+        refused = found.refused
         unwritten = left_out(self._base, self._settings.writing)
         # One experience that is understood is proof enough that the teacher reads.
         reads_none = len(refused) == len(experiences) and NOTHING_WRITTEN not in refused.values()
-        collapsed = self._collapse(anchors) if refused and reads_none else None
+        collapsed = self._collapse(teacher, anchors) if refused and reads_none else None
         if collapsed is not None:
             refused = dict.fromkeys(refused, collapsed)
-        material = None if refused else self._material(lineage, experiences, informative, anchors, seed)
+        num_windows = Counter(context.id for context in contexts)
+        material = None if refused else self._material(lineage, contexts, found.worth_learning, anchors, seed)
+        if material is not None:
+            material = replace(
+                material, num_windows=num_windows.total(), num_unread_windows=found.unread.total()
+            )
         return Prepared(
-            experiences, material, refused, has_collapsed=collapsed is not None, dropped=dropped, left_out=unwritten
-        )
+            experiences, material, refused, has_collapsed=collapsed is not None, dropped=found.dropped,
+            left_out=unwritten, num_windows=num_windows, num_unread_windows=found.unread,
+        )  # fmt: skip
 
     def readable(self, experience: Experience) -> Experience | str:
         """What of an experience may be learned, or why nothing: refused by the filter, or too long.
@@ -173,29 +202,33 @@ class MaterialMaker:
             FilterFailed: the filter raised.
         """
         found = allowed(experience, self._filter)
-        if isinstance(found, Experience) and (length := self._too_long(found.text)):
-            return TOO_LONG.format(length=length, context=self._base.context_length)
+        if isinstance(found, Experience) and not self.contexts(found):
+            return TOO_LONG.format(most=most_tokens(self._base, self._settings.teacher))
         return found
 
-    def _collapse(self, anchors: Sequence[Anchor]) -> str | None:
+    def contexts(self, experience: Experience) -> list[Experience]:
+        """What of an experience is read at once: itself, or its windows."""
+        return contexts_of(self._base, experience, self._settings.teacher)
+
+    def _collapse(self, teacher: PreTrainedModel, anchors: Sequence[Anchor]) -> str | None:
+        speaker = replace(self._base, model=teacher)
         return collapse(
-            self._base, anchors, min_gain_nats=self._settings.min_gain_nats, kept_tokens=self._settings.kept_tokens
+            speaker, anchors, min_gain_nats=self._settings.min_gain_nats, kept_tokens=self._settings.kept_tokens
         )
 
-    def _too_long(self, text: str) -> int:
-        """The tokens of an experience that is too long to be read beside a later one; 0 where it fits."""
-        if self._base.context_length is None:
-            return 0
-        dialogue = self._base.dialogue
-        alone = len(dialogue.prompt_ids(dialogue.style.write_near_miss, [""]))
-        length = len(dialogue.prompt_ids(dialogue.style.write_near_miss, [text])) - alone
-        # A written question, one with exchanged words, and an answer come on top.
-        return length if alone + 2 * length + 3 * MAX_NEW_TOKENS > self._base.context_length else 0
-
     def _write(
-        self, lineage: str, experiences: Sequence[Experience], anchors: Sequence[Anchor], seed: int
+        self,
+        lineage: str,
+        experiences: Sequence[Experience],
+        contexts: Sequence[Experience],
+        anchors: Sequence[Anchor],
+        seed: int,
     ) -> WrittenSentences:
+        told = [(context.id, set(words_of(context.text))) for context in contexts]
+
         def has_history(words: Sequence[str], experience_id: int) -> bool:
+            if any(number == experience_id and set(words) <= text for number, text in told):
+                return True
             return any(found.id != experience_id for found in self._log.experiences_mentioning(lineage, words, limit=2))
 
         strangers = [anchor for anchor in anchors if anchor.words]
@@ -204,61 +237,19 @@ class MaterialMaker:
             writer=self._writer,
         )  # fmt: skip
 
-    def _understood(
-        self, lineage: str, experiences: Sequence[Experience], anchors: Sequence[Anchor], seed: int, progress: Progress
-    ) -> tuple[list[tuple[Sentence, TeacherTargets]], list[Dropped], dict[int, str]]:
-        """Sentences worth learning, what was dropped, and the experiences about which too few were found, even when
-        asked for twice, with the reason."""
-        informative, dropped, unasked = list[tuple[Sentence, TeacherTargets]](), list[Dropped](), set[int]()
-        unread = {experience.id for experience in experiences}
-        for attempt in range(2):
-            waiting = [experience for experience in experiences if experience.id in unread]
-            if waiting:
-                progress("writing sentences", attempt, 2)
-                written = self._write(lineage, waiting, anchors, seed + attempt)
-                progress("teacher targets", attempt, 2)
-                informative = [(s, target) for s, target in informative if s.experience_id not in unread]
-                unasked = written.unasked
-                worth, uninformative = self._informative(written.sentences)
-                informative += worth
-                dropped = [one for one in dropped if one.experience_id not in unread] + written.dropped + uninformative
-                counts = Counter(s.experience_id for s, _ in informative if s.kind == "question")
-                unread = {number for number in unread if counts[number] < self._settings.min_questions}
-        refused = {one: NOTHING_WRITTEN if one in unasked else NO_CONTEXT_GAIN for one in sorted(unread)}
-        return informative, dropped, refused
-
-    def _informative(
-        self, sentences: Sequence[Sentence]
-    ) -> tuple[list[tuple[Sentence, TeacherTargets]], list[Dropped]]:
-        """Sentences with their teacher targets, without those that theta_0 says as well without context; and these."""
-        if not sentences:
-            return [], []
-        without, contexts = tokenize(self._base, sentences)
-        targets = compute_targets(
-            self._base.model, without, contexts, k=self._settings.kept_tokens, pad_token_id=self._pad
-        )
-        gains = sentence_kl(self._base.model, targets, self._pad)
-        worth, dropped = list[tuple[Sentence, TeacherTargets]](), list[Dropped]()
-        for sentence, target, gain in zip(sentences, targets, gains, strict=True):
-            if sentence.kind == "near_miss" or gain >= self._settings.min_gain_nats:
-                worth.append((sentence._replace(gain_nats=gain), target))
-            else:
-                dropped.append(Dropped(sentence.experience_id, sentence.kind, "no gain", sentence.own_text))
-        return worth, dropped
-
     def _material(
         self,
         lineage: str,
-        experiences: Sequence[Experience],
-        informative: list[tuple[Sentence, TeacherTargets]],
+        contexts: Sequence[Experience],
+        informative: Sequence[Taught],
         anchors: Sequence[Anchor],
         seed: int,
     ) -> Material:
         """All that the update trains on and is measured with, from theta_0 or from the log."""
         sentences = [sentence for sentence, _ in informative]
-        superseded = self._changes.superseded(lineage, experiences, sentences)
-        still_true = set(still_true_within_batch(self._base, experiences, sentences))
-        still_true -= self._changes.untrue_already(lineage, experiences, sentences)
+        superseded = self._changes.superseded(lineage, contexts, sentences)
+        still_true = set(still_true_within_batch(self._base, contexts, sentences))
+        still_true -= self._changes.untrue_already(lineage, contexts, sentences)
         subjects = {sentence.subject for sentence in sentences if sentence.kind == "question"}
         anchors = self._unrelated(lineage, anchors, subjects, seed)
         to_write = [anchor for anchor in anchors if anchor.notes and self._asks_to_write(anchor)]
@@ -299,7 +290,7 @@ class MaterialMaker:
         earlier = [t for t in replay if t.kind != "near_miss"]
         count = self._settings.num_contradictions
         chosen = rng.sample(earlier, min(count, len(earlier)))
-        old = [Known(self._changes.source(t.experience_id).text, t.prompt, t.completion) for t in chosen]
+        old = [Known(self._changes.source(t).text, t.prompt, t.completion) for t in chosen]
         known = rng.sample(new, min(count, len(new))) + old
         return contradictions(self._base, known, readings, count=count, rng=rng)
 

@@ -2,23 +2,31 @@
 
 Knows: torch. Refuses to know: models, tokenizers, where targets come from.
 
-Shapes: B = sentences, T = completion positions, V = vocabulary, K = kept teacher tokens.
+Shapes: B = sentences, T = completion positions, N = positions of all sentences, V = vocabulary, K = kept teacher
+tokens, H = the width of the states that the head reads.
 Source: Wang et al., "Self-Updatable Large Language Models by Integrating Context into Model Parameters", arXiv
 2410.00487, section 3: minimise KL( P_theta0(. | x, s_<t) || P_theta'(. | s_<t) ) over sentences s about the experience
 x, and over unrelated sentences without x.
 """
+
+from typing import Any, Final
 
 import torch
 from torch import Tensor
 
 from memory_log.errors import EmptyMask
 
+CHUNK: Final = 256
+"""Positions whose logits are held at once: enough of them for the head's products to be fast."""
+CACHED_LOGITS: Final = 2**18
+"""Logits that are worked on at once on a CPU, so that they stay in its cache for all that is done to them."""
+
 
 def top_k_targets(logits_BTV: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """The teacher's k most likely tokens at every position.
 
     Args:
-        logits_BTV: teacher logits, any float dtype.
+        logits_BTV: teacher logits, any float dtype; any shape before V.
         k: tokens to keep; everything is kept when `k >= V`.
 
     Returns:
@@ -26,9 +34,9 @@ def top_k_targets(logits_BTV: Tensor, k: int) -> tuple[Tensor, Tensor]:
             they leave of 1).
         teacher_ids_BTK: their token ids, int64.
     """
-    logprobs_BTV = torch.log_softmax(logits_BTV.float(), dim=-1)
-    values, ids = logprobs_BTV.topk(min(k, logits_BTV.shape[-1]), dim=-1)
-    return values, ids
+    logits_BTV = logits_BTV.float()
+    values, ids = logits_BTV.topk(min(k, logits_BTV.shape[-1]), dim=-1)
+    return values - torch.logsumexp(logits_BTV, dim=-1, keepdim=True), ids
 
 
 def forward_kl(student_logits_BTV: Tensor, teacher_logprobs_BTK: Tensor, teacher_ids_BTK: Tensor) -> Tensor:
@@ -85,3 +93,97 @@ def sentence_means(kl_BT: Tensor, mask_BT: Tensor) -> Tensor:
 def sentence_mean(kl_BT: Tensor, mask_BT: Tensor) -> Tensor:
     """Mean over a sentence's completion tokens, then mean over sentences, in nats. Raises as `sentence_means` does."""
     return sentence_means(kl_BT, mask_BT).mean()
+
+
+def kl_of_states(
+    states_NH: Tensor,
+    head_VH: Tensor,
+    bias_V: Tensor | None,
+    teacher_logprobs_NK: Tensor,
+    teacher_ids_NK: Tensor,
+) -> Tensor:
+    """`forward_kl` at N positions from the states that a linear head makes logits of, without ever holding all logits.
+
+    Logits, KL and gradient are made of a few positions at a time. With z = W h + b, q = softmax(z) and q_tail the
+    student's mass outside the teacher's top k, the gradient of the KL above is
+
+        dKL/dz_v = q_v - p_v  inside the top k,   q_v (1 - p_tail / q_tail)  outside,   dKL/dh = W^T dKL/dz
+
+    Args:
+        states_NH: what the head reads; gradients flow through them, and through nothing else.
+        head_VH: the head's weights, in the type in which the products are computed; they do not train.
+        bias_V: the head's bias, if it has one.
+        teacher_logprobs_NK: log-probabilities of the kept tokens.
+        teacher_ids_NK: their token ids.
+
+    Returns:
+        kl_N: nats, float32; empty without positions.
+    """
+    kl_N: Tensor = _KlOfStates.apply(states_NH, head_VH, bias_V, teacher_logprobs_NK, teacher_ids_NK)  # type: ignore[no-untyped-call]
+    return kl_N
+
+
+class _KlOfStates(torch.autograd.Function):
+    """The gradient is made together with the KL: it needs the same logits, which are gone afterwards."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,  # noqa: ANN401
+        states_NH: Tensor,
+        head_VH: Tensor,
+        bias_V: Tensor | None,
+        teacher_logprobs_NK: Tensor,
+        teacher_ids_NK: Tensor,
+    ) -> Tensor:
+        kl_N = states_NH.new_empty(states_NH.shape[0], dtype=torch.float32)
+        trains = ctx.needs_input_grad[0]
+        gradient_NH = torch.empty_like(states_NH) if trains else None
+        with torch.autocast(states_NH.device.type, enabled=False):
+            for start in range(0, len(states_NH), CHUNK):
+                rows = slice(start, start + CHUNK)
+                logits_NV = torch.nn.functional.linear(states_NH[rows].to(head_VH.dtype), head_VH, bias_V)
+                kl_N[rows] = _kl_leaving_gradient(logits_NV, teacher_logprobs_NK[rows], teacher_ids_NK[rows], trains)
+                if gradient_NH is not None:
+                    gradient_NH[rows] = (logits_NV @ head_VH).to(gradient_NH.dtype)
+        ctx.gradient_NH = gradient_NH
+        return kl_N
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+        (grad_N,) = grad_outputs
+        per_state_NH = ctx.gradient_NH
+        scaled_NH = None if per_state_NH is None else per_state_NH * grad_N.unsqueeze(-1).to(per_state_NH.dtype)
+        return scaled_NH, None, None, None, None
+
+
+def _kl_leaving_gradient(
+    logits_NV: Tensor, teacher_logprobs_NK: Tensor, teacher_ids_NK: Tensor, trains: bool
+) -> Tensor:
+    """The KL of some positions, [N]; where it trains, its gradient stands in the logits' place afterwards."""
+    kl_N = logits_NV.new_empty(len(logits_NV), dtype=torch.float32)
+    few = max(1, CACHED_LOGITS // logits_NV.shape[-1]) if logits_NV.device.type == "cpu" else len(logits_NV)
+    tiny = torch.finfo(torch.float32).tiny
+    for start in range(0, len(logits_NV), few):
+        rows = slice(start, start + few)
+        z_NV, teacher_NK, ids_NK = logits_NV[rows].float(), teacher_logprobs_NK[rows], teacher_ids_NK[rows]
+        p_NK = teacher_NK.exp()
+        z_NK = z_NV.gather(-1, ids_NK)
+        has_tail = ids_NK.shape[-1] < z_NV.shape[-1]
+        tail_N = (1.0 - p_NK.sum(-1)).clamp_min(tiny) if has_tail else torch.zeros_like(p_NK[:, 0])
+        top_N = z_NV.amax(-1)
+        # As in `forward_kl` the tail is summed over its own tokens; 1 - sum(q_k) would lose it to cancellation.
+        e_NV = z_NV.sub_(top_N.unsqueeze(-1)).exp_().scatter_(-1, ids_NK, 0.0)
+        outside_N = e_NV.sum(-1)
+        log_total_N = torch.logaddexp(outside_N.log(), torch.logsumexp(z_NK - top_N.unsqueeze(-1), -1))
+        log_q_NK = z_NK - (top_N + log_total_N).unsqueeze(-1)
+        kl_N[rows] = (p_NK * (teacher_NK - log_q_NK)).sum(-1)
+        if has_tail:
+            outside_N = outside_N.clamp_min(tiny)
+            kl_N[rows] += tail_N * (tail_N.log() - (outside_N.log() - log_total_N))
+        if trains:
+            total_N = p_NK.sum(-1) + tail_N  # 1 but for rounding
+            scale_N = total_N * (-log_total_N).exp() - (tail_N / outside_N if has_tail else 0.0)
+            e_NV.mul_(scale_N.unsqueeze(-1)).scatter_(-1, ids_NK, total_N.unsqueeze(-1) * log_q_NK.exp() - p_NK)
+            if logits_NV.dtype != e_NV.dtype:  # otherwise it stands there already
+                logits_NV[rows] = e_NV.to(logits_NV.dtype)
+    return kl_N

@@ -18,6 +18,10 @@ class PlannedExperience(Record):
     refused: str | None
     part: int | None
     """Which of the update's batches would learn it, from 1: each makes a version of its own. None when refused."""
+    num_windows: int = 1
+    """Contexts that it would be read in: more than one where it is longer than the model reads at once."""
+    num_unread_windows: int = 0
+    """Those of them about which too few questions were found; of what only they say, nothing would be learned."""
 
 
 class PlannedSentence(Record):

@@ -16,6 +16,8 @@ def as_plan(log: MemoryLog, batch: Batch, parts: Sequence[Prepared]) -> UpdatePl
     learning = [(part, part.material) for part in parts if part.material is not None]
     refused = {number: reason for part in parts for number, reason in part.refused.items()}
     learned_as = {one.id: one for part in parts for one in part.experiences}
+    num_windows = {number: count for part in parts for number, count in part.num_windows.items()}
+    num_unread = {number: count for part in parts for number, count in part.num_unread_windows.items()}
     part_of = {one.id: place for place, (part, _) in enumerate(learning, start=1) for one in part.experiences}
     return UpdatePlan(
         lineage=batch.lineage,
@@ -28,6 +30,8 @@ def as_plan(log: MemoryLog, batch: Batch, parts: Sequence[Prepared]) -> UpdatePl
                 changed_by_filter=_is_changed(log.get(number), learned_as.get(number)),
                 refused=refused.get(number),
                 part=part_of.get(number),
+                num_windows=num_windows.get(number, 1),
+                num_unread_windows=num_unread.get(number, 0),
             )
             for number in batch.experience_ids
         ),

@@ -14,7 +14,8 @@ EndedBy = Literal["steps", "kl", "budget", "not finite"]
 
 NOT_FINITE = "training ended in values that are not finite; lower the learning rate"
 TOO_LONG = (
-    "too long: two experiences of {length} tokens do not fit into the {context} that the model reads; tell less at once"
+    "too long: a word of it alone is longer than the {most} tokens of an experience that the model reads at once, and "
+    "words are not cut; tell it without that word, or choose a model that reads more"
 )
 NO_CONTEXT_GAIN = (
     "no context gain: with the experience in its prompt the model answers too few questions that it could not without"
@@ -87,6 +88,8 @@ class Attempt(BaseModel):
     is_retry: bool = False
     changed: dict[str, float] = {}
     """Settings that differ from those of the update, because an earlier attempt was refused."""
+    num_windows: int = 0
+    num_unread_windows: int = 0
     candidate: int | None = None
     """The version that it made; None where it ended before there was one to write."""
     refusals: tuple[Refusal, ...] = ()
@@ -132,6 +135,10 @@ class UpdateReport(BaseModel):
     num_experiences: int
     num_refused: int = 0
     """Experiences that were refused, each with its reason in the log."""
+    num_windows: int = 0
+    """Contexts that the learned experiences were read in: one each, more of one that is longer than the model reads."""
+    num_unread_windows: int = 0
+    """Those of them about which too few questions were found; of what only they say, nothing was learned."""
     num_sentences: int = 0
     num_near_misses: int = 0
     dropped: dict[str, int] = {}

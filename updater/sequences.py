@@ -2,7 +2,8 @@
 
 Knows: padding, positions, which logits to compute. Refuses to know: objectives, what the text says.
 
-Shapes: B = sentences, S = padded tokens of prompt + completion, T = longest completion, V = vocabulary.
+Shapes: B = sentences, S = padded tokens of prompt + completion, T = longest completion, N = completion tokens of all
+sentences, V = vocabulary, H = width of the states that a head reads.
 Everything is padded on the left, so that all completions end together and only the last T + 1 logits need computing.
 """
 
@@ -12,10 +13,12 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
+from transformers import DynamicCache, PreTrainedModel
 
 from memory_log.errors import EmptyMask
 from updater.dialogue import left_padded
+from updater.heads import PlainHead
+from updater.prefixes import PASS_TOKENS
 
 
 class TokenizedSentence(NamedTuple):
@@ -47,20 +50,68 @@ def collate(sentences: Sequence[TokenizedSentence], pad_token_id: int, device: t
     return CompletionBatch(input_ids, attention_mask, completion_ids, mask.bool())
 
 
-def completion_logits(model: PreTrainedModel, batch: CompletionBatch) -> Tensor:
-    """The model's logits for every completion token, given all before it: [B, T, V]."""
+def completion_logits(model: PreTrainedModel, batch: CompletionBatch, prefix: DynamicCache | None = None) -> Tensor:
+    """The model's logits for every completion token, given all before it: [B, T, V].
+
+    Args:
+        model: any causal LM.
+        batch: what is read.
+        prefix: what stands before every row of the batch and has been read already (`updater.caches.read_prefix`).
+    """
     num_positions = batch.completion_ids_BT.shape[1]
     call: Any = model
     names = inspect.signature(getattr(model, "get_base_model", lambda: model)().forward).parameters
-    options: dict[str, Any] = {}
-    if "position_ids" in names:  # models such as Bloom count from the mask by themselves
-        options["position_ids"] = (batch.attention_mask_BS.cumsum(-1) - 1).clamp_min(0)
+    options = _options(batch, prefix)
+    if "position_ids" not in names:  # models such as Bloom count from the mask by themselves
+        del options["position_ids"]
     if "logits_to_keep" in names:
         options["logits_to_keep"] = num_positions + 1
-    logits: Tensor = call(
-        input_ids=batch.input_ids_BS, attention_mask=batch.attention_mask_BS, use_cache=False, **options
-    ).logits
+    logits: Tensor = call(input_ids=batch.input_ids_BS, **options).logits
     return logits[:, -num_positions - 1 : -1]
+
+
+def completion_states(parts: PlainHead, batch: CompletionBatch, prefix: DynamicCache | None = None) -> Tensor:
+    """The states that the head makes the completion tokens' logits of, sentence by sentence: [N, H].
+
+    Only these positions go on: not the prompts', and not the padding of shorter completions.
+    """
+    num_positions = batch.completion_ids_BT.shape[1]
+    states_BSH = parts.states(batch.input_ids_BS, _options(batch, prefix))
+    return states_BSH[:, -num_positions - 1 : -1][batch.mask_BT]
+
+
+def _options(batch: CompletionBatch, prefix: DynamicCache | None) -> dict[str, Any]:
+    """How a batch is read: its padding masked and not counted, after what stands before every row."""
+    mask_BS = batch.attention_mask_BS
+    if prefix is None:
+        cached: dict[str, Any] = {"use_cache": False}
+    else:
+        mask_BS = torch.nn.functional.pad(mask_BS, (prefix.get_seq_length(), 0), value=1)
+        cached = {"use_cache": True, "past_key_values": prefix}
+    position_ids = (mask_BS.cumsum(-1) - 1).clamp_min(0)[:, -batch.input_ids_BS.shape[1] :]
+    return {"attention_mask": mask_BS, "position_ids": position_ids, **cached}
+
+
+def length_buckets(lengths: Sequence[int], *, most: int) -> list[list[int]]:
+    """Places of sequences in buckets that cost the fewest tokens once each is padded to its longest.
+
+    Args:
+        lengths: of the sequences, in tokens.
+        most: sequences in a bucket.
+    """
+    order = sorted(range(len(lengths)), key=lambda place: lengths[place])
+    # By end: the cost of all before it, and where the last bucket begins.
+    cheapest: list[tuple[int, int]] = [(0, 0)]
+    for end in range(1, len(order) + 1):
+        longest = lengths[order[end - 1]]
+        starts = range(max(0, end - most), end)
+        cheapest.append(min((cheapest[start][0] + (end - start) * longest + PASS_TOKENS, start) for start in starts))
+    buckets, end = [], len(order)
+    while end:
+        start = cheapest[end][1]
+        buckets.append(order[start:end])
+        end = start
+    return buckets[::-1]
 
 
 def exact_completions(logits_BTV: Tensor, batch: CompletionBatch, end_ids_B: Tensor | None = None) -> Tensor:

@@ -87,6 +87,33 @@ class WritingSettings(BaseModel):
     )
 
 
+class TeacherSettings(BaseModel):
+    """Who teaches an update, and how much of an experience the teacher reads at once.
+
+    Example: TeacherSettings(weights="current")
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    weights: Literal["base", "current", "average"] = Field(
+        default="base",
+        description="Whose expectations, with the experience in the prompt, are taught: the frozen base model's, the "
+        "version's that the update starts from, or a moving average's over the lineage's versions (docs/adr/0015).",
+    )
+    average_decay: float = Field(
+        default=0.5, gt=0, lt=1, description="Share of the average so far that stays when a version joins it."
+    )
+    window_tokens: int | None = Field(
+        default=None,
+        ge=16,
+        description="Most tokens of an experience read at once; none leaves room for two such windows and a question "
+        "in what the model reads.",
+    )
+    window_overlap: float = Field(
+        default=0.2, ge=0, lt=1, description="Share of a window that may repeat what the window before it ends with."
+    )
+
+
 class UpdateSettings(BaseModel):
     """Settings of one update. The defaults suit the embedded model on two cores.
 
@@ -176,6 +203,9 @@ class UpdateSettings(BaseModel):
         "gate, after nine steps at least. None: as long as its steps take.",
     )
     retry: RetrySettings = Field(default=RetrySettings(), description="What is tried otherwise after a refusal.")
+    teacher: TeacherSettings = Field(
+        default=TeacherSettings(), description="Who teaches, and how much of an experience is read at once."
+    )
     lease_seconds: float = Field(
         default=120.0, gt=0, le=3600, description="Life of the updater lease; renewed between the stages of an update."
     )

@@ -4,7 +4,7 @@ Knows: comparing what an older sentence says with what the teacher answers once 
 order. Refuses to know: training, storage (it is handed candidates).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from memory_log.records import Experience, Fact
@@ -79,17 +79,29 @@ def superseded_by(base: LanguageModel, newer: Experience, claims: Sequence[Claim
 def still_true_within_batch(
     base: LanguageModel, experiences: Sequence[Experience], sentences: Sequence[Sentence]
 ) -> list[Sentence]:
-    """The sentences of a batch that its later experiences leave true."""
-    by_id: Mapping[int, Experience] = {experience.id: experience for experience in experiences}
-    subjects = {
-        e.id: {s.subject for s in sentences if s.experience_id == e.id and s.kind == "question"} for e in experiences
-    }
+    """The sentences of a batch that its later experiences leave true.
+
+    Args:
+        base: theta_0.
+        experiences: the batch in order of time; of one that is read in windows, each window
+            (`updater.contexts.contexts_of`).
+        sentences: what was written about them.
+    """
+    places = [_place(experiences, sentence) for sentence in sentences]
     untrue: set[int] = set()
-    for newer in experiences:
+    for place, newer in enumerate(experiences):
+        asked = [s for s, where in zip(sentences, places, strict=True) if where == place and s.kind == "question"]
+        subjects = {sentence.subject for sentence in asked}
         claims = [
-            Claim(index, by_id[s.experience_id], s.prompt, s.completion, s.kind)
+            Claim(index, experiences[places[index]], s.prompt, s.completion, s.kind)
             for index, s in enumerate(sentences)
-            if s.experience_id < newer.id and s.subject in subjects[newer.id] and index not in untrue
+            if places[index] < place and s.subject in subjects and index not in untrue
         ]
         untrue |= set(superseded_by(base, newer, claims))
     return [sentence for index, sentence in enumerate(sentences) if index not in untrue]
+
+
+def _place(experiences: Sequence[Experience], sentence: Sentence) -> int:
+    """Where in the batch a sentence comes from: the window in its notes, else the experience's first."""
+    own = [place for place, experience in enumerate(experiences) if experience.id == sentence.experience_id]
+    return next((place for place in own if sentence.notes == (experiences[place].text,)), own[0])

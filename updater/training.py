@@ -19,6 +19,7 @@ from updater.adapters import learned_change, trainable
 from updater.delta import Change
 from updater.gradients import accumulate_gradients, mean_kl, mean_or_zero, weighted_sentences
 from updater.memory import halving
+from updater.products import spare_passes
 from updater.report import EndedBy
 from updater.settings import UpdateSettings
 from updater.targets import TeacherTargets
@@ -142,6 +143,7 @@ def train(
     with torch.random.fork_rng(devices=[theta_n.device] if theta_n.device.type == "cuda" else []):
         torch.manual_seed(seed)
         to_train = trainable(theta_n, settings)
+    spare_passes(to_train.student)
     student, trained = to_train.student, to_train.parameters
     optimizer = torch.optim.AdamW(to_train.groups, lr=settings.learning_rate, weight_decay=0.0)
     # Near misses outnumber questions; drawn together, they would teach and keep `unknown` before anything else.

@@ -36,6 +36,7 @@ from updater.report import NOT_FINITE, Attempt, Progress, Refusal, RefusalKind, 
 from updater.settings import GateSettings, UpdateSettings
 from updater.split import gate_sentences, training_set
 from updater.surprise import surprises
+from updater.teacher import teacher_of
 from updater.training import Trainer, TrainingResult, train
 from updater.writers import written_by_model
 
@@ -78,8 +79,10 @@ class Updater:
         self.gate = gate or GateSettings()
         self.versions = VersionWeights(base, log, blobs)
         self._trainer = trainer
-        self._maker = MaterialMaker(base, log, self.settings, anchors, experience_filter, writer)
         self._theta_n: PreTrainedModel = copy.deepcopy(base.model)
+        # The teacher may use the copy's weights: training sets them anew.
+        teacher = teacher_of(self.settings.teacher, base, self.versions, log, self._theta_n)
+        self._maker = MaterialMaker(base, log, self.settings, anchors, experience_filter, writer, teacher)
         self._pad = base.dialogue.pad_token_id
 
     def update(
@@ -136,12 +139,14 @@ class Updater:
         readable = [found for one in waiting if isinstance(found := self._maker.readable(one), Experience)]
         if readable:
             load_weights(self._theta_n, self.versions.fold(self.versions.sums(lineage, head.number)))
+        contexts = [part for one in readable for part in self._maker.contexts(one)]
         measured = surprises(
-            self.base, self._theta_n, [one.text for one in readable], seed=self.settings.seed,
+            self.base, self._theta_n, [one.text for one in contexts], seed=self.settings.seed,
             kept_tokens=self.settings.kept_tokens,
         )  # fmt: skip
         nats_by_id = dict.fromkeys((one.id for one in waiting), 0.0)
-        nats_by_id |= {one.id: nats for one, nats in zip(readable, measured, strict=True)}
+        for one, nats in zip(contexts, measured, strict=True):  # of a long one, its most surprising window counts
+            nats_by_id[one.id] = max(nats_by_id[one.id], nats)
         self.log.note_surprises(lineage, nats_by_id)
         return len(waiting)
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
-from agent.decoding import has_plain_cache
 from agent.serving import ModelServer
 from tests.architecture_fixtures import CONFIGS, model_folder
 from tests.model_fixtures import ANSWERS, QUESTIONS, greedy_ids
 from updater.adapters import attach_lora, learned_factors
+from updater.caches import has_plain_cache
 from updater.delta import delta_bytes, read_delta
 from updater.fold import add_delta, load_weights, rounded
 from updater.language_model import LanguageModel, load_language_model, quiet_transformers, weights_hash, weights_of

@@ -65,15 +65,17 @@ def test_special_tokens_that_a_model_lacks_stop_neither_answers_nor_updates(
         assert memory.ask(QUESTION) == before
 
 
-def test_what_is_longer_than_the_model_reads_is_refused_and_the_rest_is_tried(tmp_path: Path) -> None:
+def test_what_is_longer_than_the_model_reads_is_read_in_windows_and_only_a_word_that_fits_in_none_is_too_long(
+    tmp_path: Path,
+) -> None:
     folder = model_folder(tmp_path / "model", "gpt2")
     with AgentMemory.open(tmp_path / "home", model=str(folder), device="cpu", settings=QUICK) as memory:
         memory.tell("The red mug is in the kitchen drawer. " * 40)
-        memory.tell(NOTE)
+        memory.tell("Listen: " + "x1" * 400)
         report = memory.update(warn=lambda message: None)
-        long, short = memory.log.experiences("default")
-        assert report.num_refused == 1 and short.state is ExperienceState.PENDING
-        assert long.reason is not None and long.reason.startswith("too long") and "512" in long.reason
+        long, word = memory.log.experiences("default")
+        assert not report.admitted and not (long.reason or "").startswith("too long")
+        assert word.reason is not None and word.reason.startswith("too long: a word of it alone")
         with pytest.raises(BadInput, match=r"the model reads 512, and 32 of them are kept"):
             memory.ask("Where? " * 300)
 

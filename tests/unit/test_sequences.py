@@ -6,7 +6,7 @@ import torch
 from memory_log.errors import EmptyMask
 from tests.model_fixtures import greedy_ids, logits_alone, tiny_base, tiny_llama, tokenized
 from updater.generation import generate_texts
-from updater.sequences import TokenizedSentence, collate, completion_logits, exact_completions
+from updater.sequences import TokenizedSentence, collate, completion_logits, exact_completions, length_buckets
 
 CPU = torch.device("cpu")
 
@@ -85,3 +85,13 @@ def test_samples_are_the_same_for_the_same_seed_and_leave_the_callers_chance_alo
     assert first == generate_texts(base.model, base.dialogue, prompts, temperature=1.0, seed=1, max_new_tokens=8)
     assert first != generate_texts(base.model, base.dialogue, prompts, temperature=1.0, seed=2, max_new_tokens=8)
     assert len(set(first)) == 4
+
+
+def test_sequences_of_like_length_share_a_bucket_and_none_is_larger_than_allowed() -> None:
+    lengths = [200, 10, 12, 210, 11, 205] + [500] * 5
+    buckets = length_buckets(lengths, most=3)
+    assert sorted(place for bucket in buckets for place in bucket) == list(range(len(lengths)))
+    assert [sorted(bucket) for bucket in buckets[:2]] == [[1, 2, 4], [0, 3, 5]]
+    assert all(len(bucket) <= 3 and {lengths[place] for place in bucket} == {500} for bucket in buckets[2:])
+    assert length_buckets([], most=3) == []
+    assert length_buckets([5, 6, 7], most=8) == [[0, 1, 2]]

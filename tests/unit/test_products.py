@@ -1,0 +1,70 @@
+"""The student's products with fewer passes: the same values and the same gradients as peft's."""
+
+import pytest
+import torch
+from torch import nn
+
+from tests.model_fixtures import tiny_llama, tokenized
+from updater.adapters import attach_lora
+from updater.language_model import weights_hash, weights_of
+from updater.products import _Factored, autocast, spare_passes
+from updater.sequences import collate, completion_logits
+from updater.settings import UpdateSettings
+
+SETTINGS = UpdateSettings(rank=4, lowest_adapted=0.0)
+CPU = torch.device("cpu")
+
+
+def gradients_of(student: nn.Module, *, rounded: bool) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, parameter in student.named_parameters():
+            if "lora_B" in name:
+                parameter.copy_(0.1 * torch.randn(parameter.shape, generator=generator))
+    with autocast(CPU) if rounded else torch.autocast("cpu", enabled=False):
+        logits = completion_logits(student, collate(tokenized(), 0, CPU))  # type: ignore[arg-type]
+    logits.float().pow(2).mean().backward()
+    return logits.detach().float(), [parameter.grad for parameter in student.parameters() if parameter.grad is not None]
+
+
+def student(*, spares: bool) -> nn.Module:
+    torch.manual_seed(0)
+    made: nn.Module = attach_lora(tiny_llama(), SETTINGS)
+    if spares:
+        spare_passes(made)
+    return made
+
+
+def test_a_student_that_spares_passes_computes_what_it_would_without() -> None:
+    usual, usual_gradients = gradients_of(student(spares=False), rounded=True)
+    spared, spared_gradients = gradients_of(student(spares=True), rounded=True)
+    # bfloat16, where the processor has units for it; which of several sums is rounded first differs.
+    assert float((spared - usual).norm()) < 0.03 * float(usual.norm())
+    assert len(spared_gradients) == len(usual_gradients) > 0
+    for one, other in zip(spared_gradients, usual_gradients, strict=True):
+        assert float((one - other).norm()) < 0.03 * float(other.norm()) + 1e-6
+
+
+@pytest.mark.parametrize("has_bias", [True, False])
+def test_the_product_with_factors_has_the_gradient_of_the_formula(has_bias: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+
+    def drawn(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+    x, A, B = drawn(2, 3, 5).requires_grad_(), drawn(2, 5).requires_grad_(), drawn(4, 2).requires_grad_()
+    weight, bias = drawn(4, 5), drawn(4) if has_bias else None
+    made = _Factored.apply(x, weight, bias, A, B)
+    expected = torch.nn.functional.linear(x, weight, bias) + x @ A.T @ B.T
+    torch.testing.assert_close(made, expected)
+    torch.autograd.gradcheck(lambda x, A, B: _Factored.apply(x, weight, bias, A, B), (x, A, B))
+
+
+def test_the_model_that_a_student_was_made_of_keeps_its_weights_to_the_bit() -> None:
+    model = tiny_llama()
+    before = weights_hash(weights_of(model))
+    made = attach_lora(model, SETTINGS)
+    spare_passes(made)
+    assert weights_hash(weights_of(model)) == before
+    embeddings = made.get_base_model().get_input_embeddings().weight
+    assert embeddings.data_ptr() == model.get_input_embeddings().weight.data_ptr()
