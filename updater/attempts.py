@@ -93,8 +93,8 @@ def _more_near_misses(settings: UpdateSettings) -> Changes:
 def _more_replay(settings: UpdateSettings) -> Changes:
     more = settings.retry.more_kept
     return {
-        "replay_weight": settings.replay_weight * more,
-        "batch_replay": round(settings.batch_replay * more),
+        "replay_weight": settings.replay_weight * more or 1.0,
+        "batch_replay": round(settings.batch_replay * more) or settings.batch_about,
         **_slower(settings),
     }
 
@@ -102,7 +102,7 @@ def _more_replay(settings: UpdateSettings) -> Changes:
 def _more_anchors(settings: UpdateSettings) -> Changes:
     more = settings.retry.more_kept
     return {
-        "anchor_weight": settings.anchor_weight * more,
+        "anchor_weight": settings.anchor_weight * more or 1.0,
         "batch_anchors": round(settings.batch_anchors * more),
         **_slower(settings),
     }

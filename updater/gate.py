@@ -19,6 +19,8 @@ from updater.settings import GateSettings
 from updater.targets import TeacherTargets, kl_per_position
 
 GATE_BATCH: Final = 64
+LITTLE_LEARNED: Final = 0.5
+"""Share of the KL before an update: what has more of it left, and has done harm, went astray."""
 
 
 class GateSentences(NamedTuple):
@@ -118,10 +120,11 @@ def verdict(metrics: dict[str, float], settings: GateSettings) -> tuple[Refusal,
     """
     if not all(math.isfinite(value) for value in metrics.values()):
         return (Refusal(RefusalKind.NOT_FINITE, "the updated model's outputs are not finite"),)
-    return (*_learned(metrics, settings), *_kept(metrics, settings))
+    kept = _kept(metrics, settings)
+    return (*_learned(metrics, settings, has_harmed=bool(kept)), *kept)
 
 
-def _learned(metrics: dict[str, float], settings: GateSettings) -> list[Refusal]:
+def _learned(metrics: dict[str, float], settings: GateSettings, *, has_harmed: bool) -> list[Refusal]:
     """Reasons that lie in what the batch was to teach."""
     found, efficacy = [], metrics["efficacy"]
     if settings.min_efficacy > 0 and not metrics["num_held_out_questions"]:
@@ -129,9 +132,11 @@ def _learned(metrics: dict[str, float], settings: GateSettings) -> list[Refusal]
     if efficacy < settings.min_efficacy:
         words = f"efficacy {efficacy:.2f} on held-out target sentences is below {settings.min_efficacy}"
         before, after = metrics["kl_before_nats"], metrics["kl_nats"]
-        if after > before:
-            words += f", and their KL rose from {before:.2f} to {after:.2f} nats"
-        found.append(Refusal(RefusalKind.DIVERGED if after > before else RefusalKind.EFFICACY, words))
+        # An update that is on its way comes closer to the teacher, and one that has torn all apart closer to nothing.
+        is_astray = after > (LITTLE_LEARNED * before if has_harmed else before)
+        if is_astray:
+            words += f", and their KL went from {before:.2f} to {after:.2f} nats"
+        found.append(Refusal(RefusalKind.DIVERGED if is_astray else RefusalKind.EFFICACY, words))
     # One error is forgiven: a small batch holds out few near misses, and a single one of them says little.
     forgiven = 1.0 / max(1.0, metrics["num_held_out_near_misses"])
     if metrics["false_recall"] - forgiven > settings.max_false_recall:

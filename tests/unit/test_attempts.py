@@ -56,6 +56,13 @@ def test_retried_settings_are_settings_that_a_user_could_have_chosen() -> None:
     assert UpdateSettings.model_validate(safer.model_dump(), strict=True) == safer
 
 
+def test_what_was_switched_off_is_switched_on_by_the_reason_that_calls_for_it() -> None:
+    bare = ASKED.model_copy(update={"anchor_weight": 0.0, "replay_weight": 0.0, "batch_replay": 0})
+    drifted, forgot = (safer_settings(bare, refusals(kind)) for kind in (RefusalKind.DRIFT, RefusalKind.RETENTION))
+    assert drifted is not None and drifted.anchor_weight == 1.0
+    assert forgot is not None and forgot.replay_weight == 1.0 and forgot.batch_replay == bare.batch_about
+
+
 @pytest.mark.parametrize("kind", [RefusalKind.MATERIAL, RefusalKind.COLLAPSE, RefusalKind.UNMEASURED])
 def test_what_no_setting_answers_is_not_tried_again(kind: RefusalKind) -> None:
     assert safer_settings(ASKED, refusals(kind)) is None

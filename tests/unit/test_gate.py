@@ -62,8 +62,15 @@ def test_every_reason_is_named_with_its_kind() -> None:
 
 def test_sentences_further_from_the_teacher_than_before_are_told_from_those_not_learned_yet() -> None:
     (said,) = verdict(SOUND | {"efficacy": 0.0, "kl_nats": 2.5}, GateSettings())
-    assert said.kind is RefusalKind.DIVERGED and "rose from 2.00 to 2.50" in said.words
+    assert said.kind is RefusalKind.DIVERGED and "went from 2.00 to 2.50" in said.words
     assert verdict(SOUND | {"efficacy": 0.7, "kl_nats": 2.5}, GateSettings()) == ()
+
+
+@pytest.mark.parametrize(("kl_nats", "kind"), [(0.9, RefusalKind.EFFICACY), (1.1, RefusalKind.DIVERGED)])
+def test_what_has_hardly_learned_and_done_harm_went_astray(kl_nats: float, kind: RefusalKind) -> None:
+    metrics = SOUND | {"efficacy": 0.0, "kl_nats": kl_nats}
+    assert [one.kind for one in verdict(metrics | {"drift_nats": 4.7}, GateSettings())] == [kind, RefusalKind.DRIFT]
+    assert [one.kind for one in verdict(metrics, GateSettings())] == [RefusalKind.EFFICACY]
 
 
 def test_the_bounds_are_the_settings() -> None:

@@ -28,7 +28,7 @@ def test_the_page_tells_of_every_reason() -> None:
     page = PAGE.read_text(encoding="utf-8")
     said = {
         RefusalKind.MATERIAL: (NO_CONTEXT_GAIN[:15], TOO_LONG[:8]), RefusalKind.COLLAPSE: (COLLAPSE[:25],),
-        RefusalKind.NOT_FINITE: (NOT_FINITE.partition(";")[0],), RefusalKind.DIVERGED: ("their KL rose",),
+        RefusalKind.NOT_FINITE: (NOT_FINITE.partition(";")[0],), RefusalKind.DIVERGED: ("their KL went",),
         RefusalKind.EFFICACY: ("efficacy ... is below",), RefusalKind.UNMEASURED: ("no held-out question",),
         RefusalKind.FALSE_RECALL: ("false recall ...",), RefusalKind.RETENTION: ("retention ... fell",),
         RefusalKind.READING: ("reading from the prompt fell",), RefusalKind.DRIFT: ("drift on anchors",),
