@@ -35,15 +35,17 @@ def student(*, spares: bool) -> nn.Module:
     return made
 
 
-def test_a_student_that_spares_passes_computes_what_it_would_without() -> None:
-    usual, usual_gradients = gradients_of(student(spares=False), rounded=True)
-    spared, spared_gradients = gradients_of(student(spares=True), rounded=True)
-    # bfloat16, where the processor has units for it: which of several sums is rounded first differs, and a small
-    # gradient is the difference of larger ones. The formula itself is compared exactly below.
-    assert float((spared - usual).norm()) < 0.03 * float(usual.norm())
-    assert len(spared_gradients) == len(usual_gradients) > 0
-    for one, other in zip(spared_gradients, usual_gradients, strict=True):
-        assert float((one - other).norm()) < 0.06 * float(other.norm()) + 1e-6
+def test_a_student_that_spares_passes_is_no_further_from_the_exact_values_and_gradients_than_without() -> None:
+    def whole(found: tuple[torch.Tensor, list[torch.Tensor]]) -> tuple[torch.Tensor, torch.Tensor]:
+        return found[0], torch.cat([gradient.flatten() for gradient in found[1]])
+
+    exact = whole(gradients_of(student(spares=False), rounded=False))
+    usual = whole(gradients_of(student(spares=False), rounded=True))
+    spared = whole(gradients_of(student(spares=True), rounded=True))
+    for one, other, right in zip(spared, usual, exact, strict=True):
+        # bfloat16, where the processor has units for it, rounds both; elsewhere only the order of sums differs.
+        assert float((one - right).norm()) < 1.5 * float((other - right).norm()) + 1e-5 * float(right.norm())
+        assert float((one - right).norm()) < 0.1 * float(right.norm())
 
 
 @pytest.mark.parametrize("has_bias", [True, False])
