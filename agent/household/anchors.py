@@ -38,7 +38,7 @@ def stranger(drawer: EntityDrawer, rng: random.Random) -> Anchor:
 
 
 def reading(drawer: EntityDrawer, rng: random.Random) -> Anchor:
-    """A question with up to four notes, which answer it, or let its answer follow, or do not know."""
+    """A question with notes of up to four things, which answer it, or let its answer follow, or do not know."""
     return _anchor(documents.reading(drawer, rng, num_facts=rng.choice(NUMS_NOTES), num_exchanges=1))
 
 

@@ -33,7 +33,7 @@ def base() -> LanguageModel:
 
 def four_notes(base: LanguageModel) -> list[TeacherTargets]:
     anchors = with_more_notes([one for one in household_anchors(80, 5) if one.notes], random.Random(0))
-    assert {len(one.notes) for one in anchors} == {NUM_NOTES}
+    assert min(len(one.notes) for one in anchors) == NUM_NOTES, "some have more, of things to be put together"
     sentences = [
         TokenizedSentence(
             tuple(base.dialogue.prompt_ids(one.prompt, one.notes)), tuple(base.dialogue.completion_ids(one.completion))
