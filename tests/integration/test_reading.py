@@ -47,7 +47,7 @@ def four_notes(base: LanguageModel) -> list[TeacherTargets]:
 def test_reading_is_kept_by_the_base_model_and_lost_by_a_spoiled_one(base: LanguageModel) -> None:
     asked = four_notes(base)
     read = read_by_base(base, asked)
-    assert 0.7 * len(asked) <= len(read) <= len(asked)
+    assert 0.5 * len(asked) <= len(read) <= len(asked), "things put together, and what is said in two ways, lower it"
     assert exactness(base.model, read, base.dialogue.pad_token_id)[0] == 1.0
     spoiled = load_language_model(str(LEARNER), device="cpu").model
     with torch.no_grad():
