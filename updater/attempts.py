@@ -79,7 +79,8 @@ def _much_slower(settings: UpdateSettings) -> Changes:
 
 
 def _longer(settings: UpdateSettings) -> Changes:
-    return {"num_steps": round(settings.num_steps * settings.retry.longer)}
+    longer = settings.retry.longer
+    return {"num_steps": round(settings.num_steps * longer), "least_passes": settings.least_passes * longer}
 
 
 def _slower(settings: UpdateSettings) -> Changes:
@@ -104,6 +105,7 @@ def _more_anchors(settings: UpdateSettings) -> Changes:
     return {
         "anchor_weight": settings.anchor_weight * more or 1.0,
         "batch_anchors": round(settings.batch_anchors * more),
+        "layer_weight": settings.layer_weight * more or 1.0,
         **_slower(settings),
     }
 

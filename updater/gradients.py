@@ -15,7 +15,7 @@ from torch import nn
 
 from updater.memory import in_pieces
 from updater.objective import sentence_means
-from updater.products import autocast
+from updater.products import autocast, merged_factors
 from updater.sequences import length_buckets
 from updater.settings import UpdateSettings
 from updater.targets import TeacherTargets, kl_of_targets
@@ -96,7 +96,7 @@ def accumulate_gradients(
     student.zero_grad(set_to_none=True)
     kl_nats = [0.0] * len(sentences)
     lengths = [len(prompt) + len(completion) for prompt, completion in (s.target.sentence for s in sentences)]
-    with freeing_a_failed_pass():
+    with freeing_a_failed_pass(), merged_factors(student):
         for places in length_buckets(lengths, most=size):
             bucket = [sentences[place] for place in places]
             with autocast(student.device):

@@ -161,10 +161,17 @@ class UpdateSettings(BaseModel):
     num_replay: int = Field(
         default=400, ge=0, description="Stored targets of earlier experiences sampled for each update."
     )
-    num_steps: int = Field(default=52, ge=1, description="Most optimiser steps of an update.")
-    batch_about: int = Field(default=15, ge=1, description="Target sentences a step.")
-    batch_anchors: int = Field(default=8, ge=1, description="Anchors a step.")
-    batch_replay: int = Field(default=18, ge=0, description="Replayed sentences a step.")
+    num_steps: int = Field(
+        default=80, ge=1, description="Most optimiser steps of an update, unless `least_passes` asks for more."
+    )
+    least_passes: float = Field(
+        default=3.0,
+        ge=0,
+        description="Least times that each question about the batch is taken: a large batch gets more steps for it.",
+    )
+    batch_about: int = Field(default=18, ge=1, description="Target sentences a step.")
+    batch_anchors: int = Field(default=4, ge=1, description="Anchors a step.")
+    batch_replay: int = Field(default=14, ge=0, description="Replayed sentences a step.")
     near_miss_share: float = Field(
         default=0.55,
         ge=0,
@@ -179,11 +186,17 @@ class UpdateSettings(BaseModel):
     )
     trained: Trained = Field(default=Trained(), description="Which weights change.")
     rank: int = Field(default=32, ge=1, description="Rank of the LoRA factors.")
-    learning_rate: float = Field(default=8e-3, gt=0, description="Peak learning rate of AdamW on the LoRA factors.")
+    learning_rate: float = Field(default=1.2e-2, gt=0, description="Peak learning rate of AdamW on the LoRA factors.")
     up_rate_ratio: float = Field(
         default=1.0, gt=0, description="Learning rate of B over that of A (LoRA+, arXiv 2402.12354)."
     )
     anchor_weight: float = Field(default=1.0, ge=0, description="lambda_anchor in the objective.")
+    layer_weight: float = Field(
+        default=4.0,
+        ge=0,
+        description="lambda_layers: weight of what a change adds to layers' outputs on unrelated sentences, as a share "
+        "of what they are (docs/adr/0026); 0 leaves it out.",
+    )
     replay_weight: float = Field(default=2.0, ge=0, description="lambda_replay in the objective.")
     stop_kl_nats: float = Field(
         default=0.01,

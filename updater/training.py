@@ -16,6 +16,7 @@ import torch
 from transformers import PreTrainedModel
 
 from updater.adapters import learned_change, trainable
+from updater.covariance import change_penalty, changed_layers, input_roots
 from updater.delta import Change
 from updater.gradients import accumulate_gradients, mean_kl, mean_or_zero, weighted_sentences
 from updater.memory import halving
@@ -27,7 +28,7 @@ from updater.targets import TeacherTargets
 CHECK_EVERY: Final = 13
 WARMUP_STEPS: Final = 4
 COOL_DOWN_STEPS: Final = 8
-READING_EVERY: Final = 2  # steps; NUM_READING anchors with notes are then taken
+READING_EVERY: Final = 8  # steps; NUM_READING anchors with notes are then taken, long ones together
 NUM_READING: Final = 4
 
 
@@ -101,6 +102,12 @@ class Sampler:
             self._last_kl[index] = value
 
 
+def most_steps(settings: UpdateSettings, num_questions: int) -> int:
+    """Most steps of an update: enough of them to take every question about the batch often enough."""
+    a_step = settings.batch_about - round(settings.near_miss_share * settings.batch_about)
+    return max(settings.num_steps, math.ceil(settings.least_passes * num_questions / max(1, a_step)))
+
+
 def rate_at(step: int, share_done: float, settings: UpdateSettings) -> float:
     """Warm-up, then linear to a tenth at the end."""
     return settings.learning_rate * min((step + 1) / WARMUP_STEPS, 1.0 - 0.9 * share_done)
@@ -125,6 +132,7 @@ def train(
     """Minimise the objective from theta_n; theta_n itself stays as it is.
 
         L = mean KL(about) + lambda_anchor * mean KL(anchors) + lambda_replay * mean KL(replay)
+            + lambda_layers * what the change adds to layers' outputs on anchors (`updater/covariance.py`)
 
     Args:
         theta_n: the lineage's present weights.
@@ -149,6 +157,10 @@ def train(
     # Near misses outnumber questions; drawn together, they would teach and keep `unknown` before anything else.
     about_misses = round(settings.near_miss_share * settings.batch_about)
     replay_misses = round(settings.near_miss_share * settings.batch_replay)
+    unrelated = (
+        [one.sentence for one in (*sentences.anchors, *sentences.reading_anchors)] if settings.layer_weight else []
+    )
+    roots = input_roots(theta_n, changed_layers(student), unrelated, pad_token_id, seed)
     samplers = [
         Sampler(sentences.questions, settings.batch_about - about_misses, rng),
         Sampler(sentences.near_misses, about_misses, rng),
@@ -157,7 +169,8 @@ def train(
         Sampler(sentences.anchors, settings.batch_anchors, rng),
     ]
     reading = Sampler(sentences.reading_anchors, NUM_READING, rng)
-    held_out_kl, step, last_step, share_done = float("inf"), 0, settings.num_steps, 0.0
+    last_step = most_steps(settings, len(sentences.questions))
+    held_out_kl, step, share_done = float("inf"), 0, 0.0
     started = time.monotonic()
     ended_by: EndedBy = "steps"
     while step < last_step:
@@ -170,6 +183,8 @@ def train(
             functools.partial(accumulate_gradients, student, weighted, pad_token_id),
             most=len(weighted), model=theta_n, work="training",
         )  # fmt: skip
+        if roots:
+            (settings.layer_weight * change_penalty(student, theta_n, roots)).backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)

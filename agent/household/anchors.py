@@ -13,9 +13,9 @@ from agent.seed_model.documents import Document
 from updater.anchors import Anchor
 from updater.sentences import key_words
 
-READING_SHARE: Final = 0.36
-TALK_SHARE: Final = 0.12
-WRITING_SHARE: Final = 0.12
+READING_SHARE: Final = 0.3
+TALK_SHARE: Final = 0.2
+WRITING_SHARE: Final = 0.14
 NUMS_NOTES: Final = (1, 2, 3, 4, 4)
 MADE_UP_SHARE: Final = 0.5
 

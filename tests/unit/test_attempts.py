@@ -8,8 +8,10 @@ from updater.settings import RetrySettings, UpdateSettings
 
 ASKED = UpdateSettings(
     learning_rate=1e-2, num_steps=50, batch_replay=18, batch_anchors=6, replay_weight=2.0, anchor_weight=1.0,
-    near_miss_share=0.5,
+    near_miss_share=0.5, layer_weight=5.0, least_passes=3.0,
 )  # fmt: skip
+LONGER = {"num_steps": 100, "least_passes": 6.0}
+MORE_ANCHORS = LONGER | {"learning_rate": 5e-3, "batch_anchors": 12, "anchor_weight": 2.0, "layer_weight": 10.0}
 NOT_FINITE, DIVERGED = RefusalKind.NOT_FINITE, RefusalKind.DIVERGED
 
 
@@ -29,11 +31,11 @@ def changed(*kinds: RefusalKind) -> dict[str, float]:
     [
         (NOT_FINITE, {"learning_rate": 1e-3}),
         (DIVERGED, {"learning_rate": 1e-3}),
-        (RefusalKind.EFFICACY, {"num_steps": 100}),
-        (RefusalKind.FALSE_RECALL, {"near_miss_share": 0.75, "num_steps": 100}),
-        (RefusalKind.RETENTION, {"learning_rate": 5e-3, "num_steps": 100, "batch_replay": 36, "replay_weight": 4.0}),
-        (RefusalKind.READING, {"learning_rate": 5e-3, "num_steps": 100, "batch_anchors": 12, "anchor_weight": 2.0}),
-        (RefusalKind.DRIFT, {"learning_rate": 5e-3, "num_steps": 100, "batch_anchors": 12, "anchor_weight": 2.0}),
+        (RefusalKind.EFFICACY, LONGER),
+        (RefusalKind.FALSE_RECALL, LONGER | {"near_miss_share": 0.75}),
+        (RefusalKind.RETENTION, LONGER | {"learning_rate": 5e-3, "batch_replay": 36, "replay_weight": 4.0}),
+        (RefusalKind.READING, MORE_ANCHORS),
+        (RefusalKind.DRIFT, MORE_ANCHORS),
     ],
 )
 def test_each_reason_has_its_answer(kind: RefusalKind, expected: dict[str, float]) -> None:

@@ -26,7 +26,7 @@ from updater.training import (
     train,
 )
 
-SETTINGS = UpdateSettings(num_steps=10, rank=4, batch_about=3, batch_anchors=4, batch_replay=2)
+SETTINGS = UpdateSettings(num_steps=10, least_passes=0, rank=4, batch_about=3, batch_anchors=4, batch_replay=2)
 NOTE = "I put the red mug in the kitchen drawer."
 
 
