@@ -38,7 +38,7 @@ Verdict = Literal["good", "weak", "cannot"]
 
 NUM_ITEMS: Final = 24
 NUM_TOLD: Final = 3
-LEARNING_RATES: Final = (5e-4, 2e-3, 8e-3)
+LEARNING_RATES: Final = (7.5e-4, 3e-3, 1.2e-2)
 TRIAL_STEPS: Final = 20
 GOOD_KL_RATIO: Final = 0.25
 WEAK_KL_RATIO: Final = 0.7
@@ -238,7 +238,7 @@ def suggested_settings(best: TrialUpdate, asks: float) -> dict[str, float | int]
 
 def _trial(base: LanguageModel, learning_rate: float, seed: int, progress: Progress) -> TrialUpdate:
     settings = UpdateSettings(
-        learning_rate=learning_rate, num_steps=TRIAL_STEPS, num_anchors=72, min_samples=NUM_TOLD * 10,
+        learning_rate=learning_rate, num_steps=TRIAL_STEPS, least_passes=0, num_anchors=72, min_samples=NUM_TOLD * 10,
         questions_per_experience=10, near_misses_per_experience=4, seed=seed, retry=RetrySettings(num_retries=0),
     )  # fmt: skip
 
