@@ -73,7 +73,8 @@ def merged_factors(student: nn.Module) -> Iterator[None]:
         dB = G A^T,  dA = B^T G
 
     A layer has a third of the products so, and G costs as many operations as the products with W. With few inputs and
-    outputs that is quicker; with many, the factors are. Passes outside the body, and those of `mean_kl`, are the same.
+    outputs that is quicker; with many, the factors are. Outside the body a pass computes with the
+    factors.
     """
     layers: list[Any] = [module for module in student.modules() if getattr(module, "may_merge", False)]
     for layer in layers:
