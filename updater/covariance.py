@@ -72,17 +72,23 @@ def input_roots(
     if not sentences:
         return {}
     modules, share_N = dict(model.named_modules()), torch.cat(rows.pop(_SHARES))
-    return {name: _root(modules[name], torch.cat(found), share_N / share_N.sum()) for name, found in rows.items()}
+    read_by_all = {name: torch.cat(found) for name, found in rows.items() if sum(map(len, found)) == len(share_N)}
+    return {name: _root(modules[name], found_NI, share_N / share_N.sum()) for name, found_NI in read_by_all.items()}
 
 
 @contextmanager
 def inputs_of(model: nn.Module, layers: Sequence[str], chosen_BS: Tensor) -> Iterator[dict[str, Tensor]]:
-    """What layers read in the body at the chosen tokens, float32 [N, I] by name; complete after one pass."""
+    """What layers read in the body at the chosen tokens, float32 [N, I] by name; complete after one pass.
+
+    A layer that does not read every token, such as an expert of a mixture, is not among them.
+    """
     modules, caught = dict(model.named_modules()), dict[str, Tensor]()
 
     def catch(name: str) -> Any:  # noqa: ANN401
         def hook(_: nn.Module, given: tuple[Tensor, ...]) -> None:
-            caught[name] = given[0].detach()[chosen_BS].float()
+            read_NI = given[0].detach().flatten(0, -2)  # some models flatten a batch themselves
+            if len(read_NI) == chosen_BS.numel():
+                caught[name] = read_NI[chosen_BS.flatten()].float()
 
         return hook
 
@@ -138,13 +144,14 @@ def change_penalty(student: Any, theta_n: PreTrainedModel, roots: Mapping[str, T
     Args:
         student: of `updater.adapters.trainable`; gradients flow to all that trains in a layer.
         theta_n: the weights that it was made of.
-        roots: of `input_roots`, for every one of its `changed_layers`.
+        roots: of `input_roots`; a layer without one is not held.
 
     Returns:
         a scalar.
     """
     before = {name: module for name, module in theta_n.named_modules() if name in roots}
-    penalties = [_penalty(layer, before[name], roots[name]) for name, layer in _changed(student).items()]
+    held = {name: layer for name, layer in _changed(student).items() if name in roots}
+    penalties = [_penalty(layer, before[name], roots[name]) for name, layer in held.items()]
     return torch.stack(penalties).sum()
 
 

@@ -23,9 +23,11 @@ from updater.targets import TeacherTargets, compute_targets, sentence_kl
 from updater.training import TrainingResult, TrainingSet, train
 
 NOTE = "I put the red mug in the kitchen drawer."
+# Layers with random weights read related and unrelated text alike: what holds them for one holds them for the other.
 SETTINGS = UpdateSettings(
-    num_steps=14, rank=4, batch_about=4, batch_anchors=2, learning_rate=1e-2, stop_kl_nats=0.0, lowest_adapted=0.0
-)
+    num_steps=14, rank=4, batch_about=4, batch_anchors=2, learning_rate=1e-2, stop_kl_nats=0.0, lowest_adapted=0.0,
+    layer_weight=0.1,
+)  # fmt: skip
 NEAR_TIE = 1e-4
 STORED = ((True, torch.float32), (False, torch.bfloat16), (False, torch.float32), (True, torch.bfloat16))
 # Every architecture both tied and untied; chat template and stored type take turns.

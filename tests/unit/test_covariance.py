@@ -8,7 +8,7 @@ from typing import Any, Literal
 import pytest
 import torch
 from torch import Tensor, nn
-from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel
+from transformers import GPT2Config, GPT2LMHeadModel, OPTConfig, OPTForCausalLM, PreTrainedModel
 
 from tests.model_fixtures import tiny_llama
 from updater.adapters import trainable
@@ -23,6 +23,16 @@ def tiny_gpt2() -> PreTrainedModel:
     torch.manual_seed(0)
     config = GPT2Config(vocab_size=64, n_embd=32, n_layer=2, n_head=2, n_positions=64)
     return GPT2LMHeadModel(config).train(False).requires_grad_(False)
+
+
+def tiny_opt() -> PreTrainedModel:
+    """Its MLPs read a batch flattened."""
+    torch.manual_seed(0)
+    config = OPTConfig(
+        vocab_size=64, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, ffn_dim=48, word_embed_proj_dim=32,
+        max_position_embeddings=64, dropout=0.0,
+    )  # fmt: skip
+    return OPTForCausalLM(config).train(False).requires_grad_(False)
 
 
 def sentences(count: int = 12, vocabulary: int = 60) -> list[TokenizedSentence]:
@@ -45,7 +55,7 @@ def inputs_one_by_one(model: PreTrainedModel, layers: list[str]) -> dict[str, Te
     """What each layer reads, without batches and so without padding."""
     modules, found = dict(model.named_modules()), {name: [] for name in layers}
     hooks = [
-        modules[name].register_forward_pre_hook(lambda _, given, name=name: found[name].append(given[0][0]))
+        modules[name].register_forward_pre_hook(lambda _, given, name=name: found[name].append(given[0].flatten(0, -2)))
         for name in layers
     ]
     for one in sentences():
@@ -55,7 +65,7 @@ def inputs_one_by_one(model: PreTrainedModel, layers: list[str]) -> dict[str, Te
     return {name: torch.cat(rows) for name, rows in found.items()}
 
 
-@pytest.mark.parametrize("make", [tiny_llama, tiny_gpt2])
+@pytest.mark.parametrize("make", [tiny_llama, tiny_gpt2, tiny_opt])
 @pytest.mark.parametrize("what", ["lora", "band", "full"])
 def test_the_penalty_is_the_mean_squared_output_that_the_change_adds(
     make: Callable[[], PreTrainedModel], what: Literal["lora", "band", "full"]
