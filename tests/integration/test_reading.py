@@ -52,7 +52,7 @@ def test_reading_is_kept_by_the_base_model_and_lost_by_a_spoiled_one(base: Langu
     spoiled = load_language_model(str(LEARNER), device="cpu").model
     with torch.no_grad():
         for parameter in spoiled.parameters():
-            parameter.add_(0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0)))
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0)))
     assert exactness(spoiled, read, base.dialogue.pad_token_id)[0] < 0.5
     assert exactness(spoiled, [], base.dialogue.pad_token_id)[0] == 1.0
 
