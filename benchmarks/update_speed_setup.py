@@ -58,10 +58,11 @@ class Work(NamedTuple):
 
     @property
     def settings(self) -> UpdateSettings:
-        """An update of these sentences alone: nothing held out, no replay, no end before the last step."""
+        """An update of these sentences alone: nothing held out, no replay, exactly as many steps as asked for."""
         return UpdateSettings(
-            num_steps=self.num_steps, batch_about=self.batch, near_miss_share=0.0, stop_kl_nats=0.0, learning_rate=2e-3
-        )
+            num_steps=self.num_steps, least_passes=0.0, batch_about=self.batch, near_miss_share=0.0, stop_kl_nats=0.0,
+            learning_rate=2e-3,
+        )  # fmt: skip
 
 
 def model_of(sizes: Sizes, *, dtype: torch.dtype = torch.float32, device: str = "cpu") -> LlamaForCausalLM:

