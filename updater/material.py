@@ -32,7 +32,7 @@ from updater.report import (
     Refusal,
     RefusalKind,
 )
-from updater.sentences import Sentence, thinned, words_of
+from updater.sentences import Sentence, other_words, reworded, words_of
 from updater.sequences import TokenizedSentence
 from updater.settings import UpdateSettings
 from updater.supersession import still_true_within_batch
@@ -64,6 +64,8 @@ class Material:
     watched_replay: list[TeacherTargets]
     """Held-out sentences of earlier batches: the gate's view of retention."""
     superseded: dict[int, int]
+    fillers: tuple[str, ...] = ()
+    """Words that questions are asked with, but not about: what reworded ones have in place of others."""
     num_windows: int = 0
     """Contexts that the batch was read in."""
     num_unread_windows: int = 0
@@ -259,6 +261,7 @@ class MaterialMaker:
         rng = random.Random(seed)
         watched = self._log.held_out_targets(lineage, limit=NUM_GATE_REPLAY, seed=seed)
         about = [(sentence, target) for sentence, target in informative if sentence in still_true]
+        fillers = tuple(_fillers(sentences, anchors))
         return Material(
             about=about,
             anchors=self._anchor_targets([anchor for anchor in anchors if not anchor.notes]),
@@ -267,10 +270,11 @@ class MaterialMaker:
             read=read_by_base(
                 self._base, self._anchor_targets(with_more_notes(readings[:NUM_GATE_READING], random.Random(seed)))
             ),
-            replay_questions=self._replayed([t for t in replay if t.kind != "near_miss"], rng),
-            replay_near_misses=self._replayed([t for t in replay if t.kind == "near_miss"], rng),
+            replay_questions=self._replayed([t for t in replay if t.kind != "near_miss"], fillers, rng),
+            replay_near_misses=self._replayed([t for t in replay if t.kind == "near_miss"], fillers, rng),
             watched_replay=[TeacherTargets.from_bytes(t.payload) for t in watched if t.id not in superseded],
             superseded=superseded,
+            fillers=fillers,
         )
 
     def _asks_to_write(self, anchor: Anchor) -> bool:
@@ -317,20 +321,31 @@ class MaterialMaker:
             self._base.model, sentences, contexts, k=self._settings.kept_tokens, pad_token_id=self._pad
         )
 
-    def _replayed(self, stored: Sequence[StoredTarget], rng: random.Random) -> list[TeacherTargets]:
-        """Stored targets, every other one behind a thinned prompt."""
+    def _replayed(
+        self, stored: Sequence[StoredTarget], fillers: Sequence[str], rng: random.Random
+    ) -> list[TeacherTargets]:
+        """Stored targets, every other one behind a reworded prompt."""
         return [
-            self.thinned_target(target, found.prompt, found.subject, rng)
+            self.reworded_target(target, found.prompt, found.subject, fillers, rng)
             if found.subject and rng.random() < 0.5
             else target
             for found in stored
             for target in [TeacherTargets.from_bytes(found.payload)]
         ]
 
-    def thinned_target(self, target: TeacherTargets, prompt: str, subject: str, rng: random.Random) -> TeacherTargets:
-        """The same targets behind a thinned prompt."""
-        prompt_ids = tuple(self._base.dialogue.prompt_ids(thinned(prompt, subject, rng)))
+    def reworded_target(
+        self, target: TeacherTargets, prompt: str, subject: str, fillers: Sequence[str], rng: random.Random
+    ) -> TeacherTargets:
+        """The same targets behind a reworded prompt."""
+        prompt_ids = tuple(self._base.dialogue.prompt_ids(reworded(prompt, subject, fillers, rng)))
         return replace(target, sentence=target.sentence._replace(prompt_ids=prompt_ids))
+
+
+def _fillers(sentences: Sequence[Sentence], anchors: Sequence[Anchor]) -> list[str]:
+    """The words of the batch's and of unrelated questions, without those that they are about."""
+    asked = [(sentence.prompt, sentence.subject.split()) for sentence in sentences]
+    asked += [(anchor.prompt, list(anchor.words)) for anchor in anchors if anchor.words and not anchor.notes]
+    return [word for prompt, subject in asked for word in other_words(prompt, subject)]
 
 
 def as_records(experiences: Sequence[Experience], material: Material) -> list[NewTarget]:

@@ -9,14 +9,13 @@ from typing import Final
 
 from updater.gate import GateSentences
 from updater.material import Material
-from updater.sentences import Sentence
 from updater.targets import TeacherTargets
 from updater.training import TrainingSet
 
 NUM_GATE_ANCHORS: Final = 40
 
-Thin = Callable[[TeacherTargets, str, str, random.Random], TeacherTargets]
-"""(targets, prompt, subject, chance) -> the same targets behind a thinned prompt."""
+Reword = Callable[[TeacherTargets, str, str, Sequence[str], random.Random], TeacherTargets]
+"""(targets, prompt, subject, fillers, chance) -> the same targets behind a reworded prompt."""
 
 
 def gate_sentences(material: Material) -> GateSentences:
@@ -30,31 +29,31 @@ def gate_sentences(material: Material) -> GateSentences:
     )
 
 
-def training_set(material: Material, thin: Thin, seed: int) -> TrainingSet:
-    """What a run trains on: the batch's sentences, as they are and thinned, and all that is to be kept.
+def training_set(material: Material, reword: Reword, seed: int) -> TrainingSet:
+    """What a run trains on: the batch's sentences, as they are and reworded, and all that is to be kept.
 
     Its `held_out` are watched only, to end training early.
     """
     rng = random.Random(seed)
 
-    def with_thinned(*, is_near_miss: bool) -> list[TeacherTargets]:
+    def with_reworded(*, is_near_miss: bool) -> list[TeacherTargets]:
         taught = [(s, target) for s, target in material.about if not s.held_out]
         mine = [(s, target) for s, target in taught if (s.kind == "near_miss") == is_near_miss]
-        return [either for s, target in mine for either in (target, _thinned(s, target, thin, rng))]
+        return [
+            either
+            for s, target in mine
+            for either in (target, reword(target, s.prompt, s.subject, material.fillers, rng))
+        ]
 
     return TrainingSet(
-        questions=with_thinned(is_near_miss=False),
-        near_misses=with_thinned(is_near_miss=True),
+        questions=with_reworded(is_near_miss=False),
+        near_misses=with_reworded(is_near_miss=True),
         held_out=material.of(held_out=True),
         anchors=material.anchors[_num_measured(material.anchors, NUM_GATE_ANCHORS) :],
         reading_anchors=[*material.reading_anchors, *material.contradictions],
         replay_questions=material.replay_questions,
         replay_near_misses=material.replay_near_misses,
     )
-
-
-def _thinned(sentence: Sentence, target: TeacherTargets, thin: Thin, rng: random.Random) -> TeacherTargets:
-    return thin(target, sentence.prompt, sentence.subject, rng)
 
 
 def _num_measured(anchors: Sequence[TeacherTargets], most: int) -> int:

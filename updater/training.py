@@ -23,7 +23,7 @@ from updater.memory import halving
 from updater.products import spare_passes
 from updater.report import EndedBy
 from updater.settings import UpdateSettings
-from updater.targets import TeacherTargets
+from updater.targets import TeacherTargets, sentence_kl
 
 CHECK_EVERY: Final = 13
 WARMUP_STEPS: Final = 4
@@ -78,9 +78,11 @@ class Sampler:
     known KL is highest: most sentences are soon right, and steps spent on them teach nothing.
     """
 
-    def __init__(self, items: Sequence[TeacherTargets], size: int, rng: random.Random) -> None:
+    def __init__(
+        self, items: Sequence[TeacherTargets], size: int, rng: random.Random, last_kl: Sequence[float] = ()
+    ) -> None:
         self._items, self._size, self._rng = list(items), min(size, len(items)), rng
-        self._last_kl = [0.0] * len(items)
+        self._last_kl = list(last_kl) or [0.0] * len(items)
         self._queue: list[int] = []
         self._taken: list[int] = []
 
@@ -161,14 +163,17 @@ def train(
         [one.sentence for one in (*sentences.anchors, *sentences.reading_anchors)] if settings.layer_weight else []
     )
     roots = input_roots(theta_n, changed_layers(student), unrelated, pad_token_id, seed)
+    def kept(items: Sequence[TeacherTargets], size: int) -> Sampler:
+        return Sampler(items, size, rng, sentence_kl(theta_n, items, pad_token_id))
+
     samplers = [
         Sampler(sentences.questions, settings.batch_about - about_misses, rng),
         Sampler(sentences.near_misses, about_misses, rng),
-        Sampler(sentences.replay_questions, settings.batch_replay - replay_misses, rng),
-        Sampler(sentences.replay_near_misses, replay_misses, rng),
-        Sampler(sentences.anchors, settings.batch_anchors, rng),
+        kept(sentences.replay_questions, settings.batch_replay - replay_misses),
+        kept(sentences.replay_near_misses, replay_misses),
+        kept(sentences.anchors, settings.batch_anchors),
     ]
-    reading = Sampler(sentences.reading_anchors, NUM_READING, rng)
+    reading = kept(sentences.reading_anchors, NUM_READING)
     last_step = most_steps(settings, len(sentences.questions))
     held_out_kl, step, share_done = float("inf"), 0, 0.0
     started = time.monotonic()

@@ -14,7 +14,8 @@ from updater.sentences import (
     Sentence,
     consistent,
     key_words,
-    thinned,
+    other_words,
+    reworded,
     tokenize,
     with_held_out,
 )
@@ -131,10 +132,26 @@ def test_one_word_is_exchanged_for_one_in_its_place_of_a_subject_of_the_same_kin
         assert found in ("Where is the blue mug?", "Where is the Red cup?")
 
 
-@given(st.lists(st.sampled_from(["where", "is", "the", "red", "mug", "kept,", "Red", "mug's"])), st.integers())
-def test_a_thinned_question_is_a_part_of_it_and_keeps_its_subject(words: list[str], seed: int) -> None:
-    thin = thinned(" ".join(words), "red mug", random.Random(seed)).split()
+ASKED = st.lists(st.sampled_from(["where", "is", "the", "red", "mug", "kept,", "Red", "mug's"]))
+ABOUT = {"red", "Red", "mug", "mug's"}
+
+
+@given(ASKED, st.lists(st.sampled_from(["who", "knows"]), max_size=2), st.integers())
+def test_a_reworded_question_keeps_its_subject_and_has_no_words_but_its_own_and_the_fillers(
+    words: list[str], fillers: list[str], seed: int
+) -> None:
+    found = reworded(" ".join(words), "red mug", fillers, random.Random(seed)).split()
+    assert len(found) <= len(words)
+    assert [word for word in found if word in ABOUT] == [word for word in words if word in ABOUT]
     rest = iter(words)
-    assert all(word in rest for word in thin), "words in their order, none new"
-    about = {"red", "Red", "mug", "mug's"}
-    assert [word for word in thin if word in about] == [word for word in words if word in about]
+    assert all(word in rest for word in found if word not in fillers), "words in their order"
+
+
+def test_words_of_a_reworded_question_are_exchanged_left_out_and_kept() -> None:
+    found = reworded("where is the red mug " + "kept " * 1000, "red mug", ["who"], random.Random(1)).split()
+    assert 0.35 < found.count("who") / 1000 < 0.45
+    assert 0.4 < found.count("kept") / 1000 < 0.5
+
+
+def test_other_words_of_a_question_are_those_that_it_is_not_about() -> None:
+    assert other_words("What is Mira's favourite drink?", ["mira", "drink"]) == ["What", "is", "favourite"]
