@@ -22,6 +22,7 @@ from updater.contradictions import Known, contradictions
 from updater.diversity import distinct_share
 from updater.filters import ExperienceFilter, allowed
 from updater.language_model import LanguageModel
+from updater.near_misses import exchanged_words, unknown_to_base
 from updater.reading import read_by_base, with_more_notes
 from updater.report import (
     NO_NEAR_MISSES,
@@ -271,7 +272,10 @@ class MaterialMaker:
                 self._base, self._anchor_targets(with_more_notes(readings[:NUM_GATE_READING], random.Random(seed)))
             ),
             replay_questions=self._replayed([t for t in replay if t.kind != "near_miss"], fillers, rng),
-            replay_near_misses=self._replayed([t for t in replay if t.kind == "near_miss"], fillers, rng),
+            replay_near_misses=[
+                *self._replayed([t for t in replay if t.kind == "near_miss"], fillers, rng),
+                *self._fresh_near_misses(lineage, contexts, replay, anchors, fillers, rng),
+            ],
             watched_replay=[TeacherTargets.from_bytes(t.payload) for t in watched if t.id not in superseded],
             superseded=superseded,
             fillers=fillers,
@@ -331,6 +335,38 @@ class MaterialMaker:
             else target
             for found in stored
             for target in [TeacherTargets.from_bytes(found.payload)]
+        ]
+
+    def _fresh_near_misses(
+        self,
+        lineage: str,
+        contexts: Sequence[Experience],
+        replay: Sequence[StoredTarget],
+        anchors: Sequence[Anchor],
+        fillers: Sequence[str],
+        rng: random.Random,
+    ) -> list[TeacherTargets]:
+        """New near misses of what was learned earlier: replayed questions with one word of their subject exchanged."""
+        asked = [
+            Sentence(stored.experience_id, "question", (), stored.prompt, stored.completion, stored.subject)
+            for stored in replay
+            if stored.kind == "question" and stored.subject
+        ]
+        strangers = [anchor for anchor in anchors if anchor.words]
+        candidates = [
+            (self._log.get(one.experience_id), question)
+            for one in rng.sample(asked, min(self._settings.num_fresh_near_misses, len(asked)))
+            for question in exchanged_words(one, strangers, 1, rng)
+        ]
+
+        def has_history(words: Sequence[str], experience_id: int) -> bool:
+            return bool(self._log.experiences_mentioning(lineage, words, limit=1))
+
+        found = unknown_to_base(self._base, contexts, candidates, has_history)
+        targets = self._anchor_targets([Anchor((), one.prompt, one.completion, ()) for one in found])
+        return [
+            self.reworded_target(target, one.prompt, one.subject, fillers, rng) if rng.random() < 0.5 else target
+            for one, target in zip(found, targets, strict=True)
         ]
 
     def reworded_target(

@@ -159,7 +159,13 @@ class UpdateSettings(BaseModel):
         default=40, ge=0, description="Most questions about what is known behind a note that says otherwise."
     )
     num_replay: int = Field(
-        default=400, ge=0, description="Stored targets of earlier experiences sampled for each update."
+        default=1000, ge=0, description="Stored targets of earlier experiences sampled for each update."
+    )
+    num_fresh_near_misses: int = Field(
+        default=150,
+        ge=0,
+        description="Most new near misses of earlier experiences: replayed questions with one word of their subject "
+        "exchanged.",
     )
     num_steps: int = Field(
         default=80, ge=1, description="Most optimiser steps of an update, unless `least_passes` asks for more."
@@ -170,7 +176,7 @@ class UpdateSettings(BaseModel):
         description="Least times that each question about the batch is taken: a large batch gets more steps for it.",
     )
     batch_about: int = Field(default=18, ge=1, description="Target sentences a step.")
-    batch_anchors: int = Field(default=4, ge=1, description="Anchors a step.")
+    batch_anchors: int = Field(default=6, ge=1, description="Anchors a step.")
     batch_replay: int = Field(default=14, ge=0, description="Replayed sentences a step.")
     near_miss_share: float = Field(
         default=0.55,
@@ -192,7 +198,7 @@ class UpdateSettings(BaseModel):
     )
     anchor_weight: float = Field(default=1.0, ge=0, description="lambda_anchor in the objective.")
     layer_weight: float = Field(
-        default=4.0,
+        default=5.0,
         ge=0,
         description="lambda_layers: weight of what a change adds to layers' outputs on unrelated sentences, as a share "
         "of what they are (docs/adr/0026); 0 leaves it out.",

@@ -27,6 +27,7 @@ from updater.targets import TeacherTargets, sentence_kl
 
 CHECK_EVERY: Final = 13
 WARMUP_STEPS: Final = 4
+LAST_RATE: Final = 0.02
 COOL_DOWN_STEPS: Final = 8
 READING_EVERY: Final = 8  # steps; NUM_READING anchors with notes are then taken, long ones together
 NUM_READING: Final = 4
@@ -111,8 +112,8 @@ def most_steps(settings: UpdateSettings, num_questions: int) -> int:
 
 
 def rate_at(step: int, share_done: float, settings: UpdateSettings) -> float:
-    """Warm-up, then linear to a tenth at the end."""
-    return settings.learning_rate * min((step + 1) / WARMUP_STEPS, 1.0 - 0.9 * share_done)
+    """Warm-up, then linear to next to nothing: what the last steps leave is not their noise."""
+    return settings.learning_rate * min((step + 1) / WARMUP_STEPS, 1.0 - (1.0 - LAST_RATE) * share_done)
 
 
 def cooled_down(step: int, last_step: int, ended_by: EndedBy, cause: EndedBy) -> tuple[int, EndedBy]:
