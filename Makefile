@@ -25,6 +25,13 @@ check: lint  ## lint, types, import contracts and unit tests, in under a minute
 bench: $(VENV)/.installed-dev  ## run the benchmarks in full and write benchmarks/results (long)
 	$(BIN)/python -m benchmarks.seed_model evaluate --json benchmarks/results/seed_model.json
 	$(BIN)/python -m benchmarks.demo --json benchmarks/results/demo.json
+	$(BIN)/python -m benchmarks.bad_updates --json benchmarks/results/bad_updates.json
+	$(BIN)/python -m benchmarks.update_speed --json benchmarks/results/update_speed.json
+	$(BIN)/python -m benchmarks.injection --protocol single --jobs 2 --json benchmarks/results/injection_single.json
+	$(BIN)/python -m benchmarks.injection --protocol batch --jobs 2 --json benchmarks/results/injection_batch.json
+	$(BIN)/python -m benchmarks.injection --protocol sequential --jobs 2 --json benchmarks/results/injection_sequential.json
+	$(BIN)/python -m benchmarks.injection --protocol sequential --updates 100 --per-update 10 --methods ours,none,in_context,fresh_lora --seeds 3 \
+		--work .bench/injection_long --jobs 2 --json benchmarks/results/injection_long.json
 	$(BIN)/python -m benchmarks.log_faults --json benchmarks/results/log_faults.json
 	$(BIN)/python -m benchmarks.log_throughput --json benchmarks/results/log_throughput.json
 	$(BIN)/python -m benchmarks.log_wakeup --json benchmarks/results/log_wakeup.json
