@@ -21,6 +21,7 @@ from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
 from memory_log.errors import SelfParamError
+from updater.caches import cache_argument
 
 FinishReason = Literal["stop", "length"]
 
@@ -119,6 +120,9 @@ class DecodeBatch:
         self.version = self.requests[0].version
         self._model = model
         self._forward_names = frozenset(inspect.signature(model.forward).parameters)
+        argument = cache_argument(model)
+        assert argument is not None, "the server refuses models that take no cache"
+        self._cache_argument = argument
         self._is_plain = is_plain
         self._eos_token_ids = eos_token_ids
         self._cache = DynamicCache(config=model.config)
@@ -158,8 +162,8 @@ class DecodeBatch:
         output = self._model(
             input_ids=self._input_BT,
             attention_mask=self._mask_BS,
-            past_key_values=self._cache,
             use_cache=True,
+            **{self._cache_argument: self._cache},
             **options,
         )
         logits_BV: Tensor = output.logits[:, -1]

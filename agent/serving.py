@@ -101,7 +101,7 @@ class ModelServer(Closing):
             )
         if not reads_a_cache(model):
             raise NotAModel(
-                f"{type(model).__name__} takes no past_key_values, so it cannot decode token by token here; "
+                f"{type(model).__name__} takes no cache of keys and values, so it cannot decode token by token here; "
                 "use a causal language model of transformers that does"
             )
         model.train(False)

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
+_CACHE_ARGUMENTS: Final = ("cache", "past_key_values")
 # Their rotations depend on the length of the whole sequence, so that a key which was cached from a short one is not
 # the key of a longer one.
 _ROTATIONS_BY_LENGTH: Final = frozenset({"dynamic", "longrope"})
@@ -27,9 +28,16 @@ def has_plain_cache(model: PreTrainedModel) -> bool:
     return all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers)
 
 
+def cache_argument(module: nn.Module) -> str | None:
+    """What a model calls the cache that it goes on from: transformers renamed it in 5.24. None where it takes none."""
+    names = inspect.signature(module.forward).parameters
+    return next((name for name in _CACHE_ARGUMENTS if name in names), None)
+
+
 def reads_a_cache(model: PreTrainedModel) -> bool:
-    """True where the model can go on from cached keys and values."""
-    return "past_key_values" in inspect.signature(model.forward).parameters
+    """True where the model can go on from cached keys and values; recurrent states alone are none."""
+    layers = DynamicCache(config=model.config).layers
+    return cache_argument(model) is not None and (not layers or any(isinstance(one, DynamicLayer) for one in layers))
 
 
 def can_share_prefixes(model: PreTrainedModel) -> bool:
@@ -86,8 +94,9 @@ def read_prefix(model: PreTrainedModel, token_ids: Sequence[int]) -> DynamicCach
     call: Any = model
     ids = torch.tensor([list(token_ids)], device=model.device)
     options = {"logits_to_keep": 1} if "logits_to_keep" in inspect.signature(model.forward).parameters else {}
-    cache = DynamicCache(config=model.config)
-    call(input_ids=ids, attention_mask=torch.ones_like(ids), past_key_values=cache, use_cache=True, **options)
+    cache, argument = DynamicCache(config=model.config), cache_argument(model)
+    assert argument is not None, "asked for by can_share_prefixes"
+    call(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=True, **{argument: cache}, **options)
     shared = DynamicCache()
     for layer in cache.layers:
         assert isinstance(layer, DynamicLayer) and layer.keys is not None and layer.values is not None

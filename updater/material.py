@@ -12,17 +12,16 @@ from dataclasses import dataclass, field, replace
 from transformers import PreTrainedModel
 
 from memory_log.log import MemoryLog
-from memory_log.records import Experience, NewTarget, StoredTarget
+from memory_log.records import Experience, NewTarget
 from updater.anchors import Anchor, AnchorSource
 from updater.candidates import Dropped, Writer, counts_by_reason, described
 from updater.changes import Changes
 from updater.collapse import collapse
 from updater.contexts import contexts_of, most_tokens
-from updater.contradictions import Known, contradictions
 from updater.diversity import distinct_share
 from updater.filters import ExperienceFilter, allowed
+from updater.keeping import Keeper
 from updater.language_model import LanguageModel
-from updater.near_misses import exchanged_words, unknown_to_base
 from updater.reading import read_by_base, with_more_notes
 from updater.report import (
     NO_NEAR_MISSES,
@@ -33,20 +32,18 @@ from updater.report import (
     Refusal,
     RefusalKind,
 )
-from updater.sentences import Sentence, other_words, reworded, words_of
-from updater.sequences import TokenizedSentence
+from updater.rewording import fillers_of
+from updater.sentences import Sentence, words_of
 from updater.settings import UpdateSettings
 from updater.supersession import still_true_within_batch
-from updater.targets import TeacherTargets, compute_targets
+from updater.targets import TeacherTargets
 from updater.teacher import Taught, Teacher, taught
 from updater.understanding import understood
-from updater.unrelated import unrelated
 from updater.writers import left_out, written_by_model
 from updater.writing import WrittenSentences, write_sentences
 
 NUM_GATE_REPLAY = 64
 NUM_GATE_READING = 20
-MOST_ANCHOR_DRAWS = 3
 
 
 @dataclass(frozen=True)
@@ -154,9 +151,9 @@ class MaterialMaker:
     ) -> None:
         self._base, self._log, self._settings = base, log, settings
         self._anchors, self._filter, self._writer = anchors, experience_filter, writer
-        self._pad = base.dialogue.pad_token_id
         self._teacher: Teacher = teacher or (lambda lineage: base.model)
         self._changes = Changes(base, log, experience_filter, settings.teacher)
+        self._keeper = Keeper(base, log, settings, anchors, self._changes)
 
     def prepare(self, lineage: str, ids: Sequence[int], seed: int, progress: Progress) -> Prepared:
         """Filter a batch, let theta_0 write about it, and put together all that an update of it needs.
@@ -254,7 +251,7 @@ class MaterialMaker:
         still_true = set(still_true_within_batch(self._base, contexts, sentences))
         still_true -= self._changes.untrue_already(lineage, contexts, sentences)
         subjects = {sentence.subject for sentence in sentences if sentence.kind == "question"}
-        anchors = self._unrelated(lineage, anchors, subjects, seed)
+        anchors = self._keeper.unrelated(lineage, anchors, subjects, seed)
         to_write = [anchor for anchor in anchors if anchor.notes and self._asks_to_write(anchor)]
         readings = [anchor for anchor in anchors if anchor.notes and not self._asks_to_write(anchor)]
         replay = self._log.replay_targets(lineage, limit=self._settings.num_replay, seed=seed)
@@ -262,19 +259,19 @@ class MaterialMaker:
         rng = random.Random(seed)
         watched = self._log.held_out_targets(lineage, limit=NUM_GATE_REPLAY, seed=seed)
         about = [(sentence, target) for sentence, target in informative if sentence in still_true]
-        fillers = tuple(_fillers(sentences, anchors))
+        fillers = _fillers(sentences, anchors)
         return Material(
             about=about,
-            anchors=self._anchor_targets([anchor for anchor in anchors if not anchor.notes]),
-            reading_anchors=self._anchor_targets([*readings[NUM_GATE_READING:], *to_write]),
-            contradictions=self._anchor_targets(self._contradictions(about, replay, readings, rng)),
+            anchors=self._keeper.targets([anchor for anchor in anchors if not anchor.notes]),
+            reading_anchors=self._keeper.targets([*readings[NUM_GATE_READING:], *to_write]),
+            contradictions=self._keeper.contradictions([sentence for sentence, _ in about], replay, readings, rng),
             read=read_by_base(
-                self._base, self._anchor_targets(with_more_notes(readings[:NUM_GATE_READING], random.Random(seed)))
+                self._base, self._keeper.targets(with_more_notes(readings[:NUM_GATE_READING], random.Random(seed)))
             ),
-            replay_questions=self._replayed([t for t in replay if t.kind != "near_miss"], fillers, rng),
+            replay_questions=self._keeper.replayed([t for t in replay if t.kind != "near_miss"], fillers, rng),
             replay_near_misses=[
-                *self._replayed([t for t in replay if t.kind == "near_miss"], fillers, rng),
-                *self._fresh_near_misses(lineage, contexts, replay, anchors, fillers, rng),
+                *self._keeper.replayed([t for t in replay if t.kind == "near_miss"], fillers, rng),
+                *self._keeper.fresh_near_misses(lineage, contexts, replay, anchors, fillers, rng),
             ],
             watched_replay=[TeacherTargets.from_bytes(t.payload) for t in watched if t.id not in superseded],
             superseded=superseded,
@@ -286,102 +283,12 @@ class MaterialMaker:
         style = self._base.dialogue.style
         return anchor.prompt in (style.write_question, style.write_near_miss)
 
-    def _contradictions(
-        self,
-        about: Sequence[tuple[Sentence, TeacherTargets]],
-        replay: Sequence[StoredTarget],
-        readings: Sequence[Anchor],
-        rng: random.Random,
-    ) -> list[Anchor]:
-        """Prompts in which a note contradicts what the batch or an earlier experience says."""
-        new = [Known(s.notes[-1], s.prompt, s.completion) for s, _ in about if s.kind == "question"]
-        earlier = [t for t in replay if t.kind != "near_miss"]
-        count = self._settings.num_contradictions
-        chosen = rng.sample(earlier, min(count, len(earlier)))
-        old = [Known(self._changes.source(t).text, t.prompt, t.completion) for t in chosen]
-        known = rng.sample(new, min(count, len(new))) + old
-        return contradictions(self._base, known, readings, count=count, rng=rng)
 
-    def _unrelated(self, lineage: str, anchors: Sequence[Anchor], subjects: set[str], seed: int) -> list[Anchor]:
-        """Anchors about nothing that the lineage knows; where that leaves few, more are drawn."""
-        kept = unrelated(self._log, lineage, anchors, subjects)
-        for attempt in range(1, MOST_ANCHOR_DRAWS):
-            if 2 * len(kept) >= self._settings.num_anchors:
-                break
-            kept += unrelated(self._log, lineage, self._anchors(self._settings.num_anchors, seed + attempt), subjects)
-        return kept
-
-    def _anchor_targets(self, anchors: Sequence[Anchor]) -> list[TeacherTargets]:
-        dialogue = self._base.dialogue
-        sentences = [
-            TokenizedSentence(
-                tuple(dialogue.prompt_ids(anchor.prompt, anchor.notes)),
-                tuple(dialogue.completion_ids(anchor.completion)),
-            )
-            for anchor in anchors
-        ]
-        contexts = [sentence.prompt_ids for sentence in sentences]
-        return compute_targets(
-            self._base.model, sentences, contexts, k=self._settings.kept_tokens, pad_token_id=self._pad
-        )
-
-    def _replayed(
-        self, stored: Sequence[StoredTarget], fillers: Sequence[str], rng: random.Random
-    ) -> list[TeacherTargets]:
-        """Stored targets, every other one behind a reworded prompt."""
-        return [
-            self.reworded_target(target, found.prompt, found.subject, fillers, rng)
-            if found.subject and rng.random() < 0.5
-            else target
-            for found in stored
-            for target in [TeacherTargets.from_bytes(found.payload)]
-        ]
-
-    def _fresh_near_misses(
-        self,
-        lineage: str,
-        contexts: Sequence[Experience],
-        replay: Sequence[StoredTarget],
-        anchors: Sequence[Anchor],
-        fillers: Sequence[str],
-        rng: random.Random,
-    ) -> list[TeacherTargets]:
-        """New near misses of what was learned earlier: replayed questions with one word of their subject exchanged."""
-        asked = [
-            Sentence(stored.experience_id, "question", (), stored.prompt, stored.completion, stored.subject)
-            for stored in replay
-            if stored.kind == "question" and stored.subject
-        ]
-        strangers = [anchor for anchor in anchors if anchor.words]
-        candidates = [
-            (self._log.get(one.experience_id), question)
-            for one in rng.sample(asked, min(self._settings.num_fresh_near_misses, len(asked)))
-            for question in exchanged_words(one, strangers, 1, rng)
-        ]
-
-        def has_history(words: Sequence[str], experience_id: int) -> bool:
-            return bool(self._log.experiences_mentioning(lineage, words, limit=1))
-
-        found = unknown_to_base(self._base, contexts, candidates, has_history)
-        targets = self._anchor_targets([Anchor((), one.prompt, one.completion, ()) for one in found])
-        return [
-            self.reworded_target(target, one.prompt, one.subject, fillers, rng) if rng.random() < 0.5 else target
-            for one, target in zip(found, targets, strict=True)
-        ]
-
-    def reworded_target(
-        self, target: TeacherTargets, prompt: str, subject: str, fillers: Sequence[str], rng: random.Random
-    ) -> TeacherTargets:
-        """The same targets behind a reworded prompt."""
-        prompt_ids = tuple(self._base.dialogue.prompt_ids(reworded(prompt, subject, fillers, rng)))
-        return replace(target, sentence=target.sentence._replace(prompt_ids=prompt_ids))
-
-
-def _fillers(sentences: Sequence[Sentence], anchors: Sequence[Anchor]) -> list[str]:
+def _fillers(sentences: Sequence[Sentence], anchors: Sequence[Anchor]) -> tuple[str, ...]:
     """The words of the batch's and of unrelated questions, without those that they are about."""
     asked = [(sentence.prompt, sentence.subject.split()) for sentence in sentences]
     asked += [(anchor.prompt, list(anchor.words)) for anchor in anchors if anchor.words and not anchor.notes]
-    return [word for prompt, subject in asked for word in other_words(prompt, subject)]
+    return tuple(fillers_of(asked))
 
 
 def as_records(experiences: Sequence[Experience], material: Material) -> list[NewTarget]:

@@ -1,7 +1,6 @@
 """Target sentences: a prompt about an experience with the teacher's completion, and what can be told of their wording.
 
-Knows: the words of a text, what a question is about, which of several sentences to keep or hold out, and how
-else to ask. Refuses to
+Knows: the words of a text, what a question is about, which of several sentences to keep or hold out. Refuses to
 know: who writes them, weights, the log.
 """
 
@@ -15,8 +14,6 @@ from memory_log.records import TargetKind
 from updater.language_model import LanguageModel
 from updater.sequences import TokenizedSentence
 
-LEFT_OUT_SHARE = 0.15
-EXCHANGED_SHARE = 0.4
 COMMON_WORDS = frozenset(
     """
     a an and are at belongs by does favourite for from has have he her his i in is it its me my of on or she somewhere
@@ -89,33 +86,6 @@ def with_held_out(sentences: Sequence[Sentence], share: float, rng: random.Rando
         chosen = set(rng.sample(range(len(group)), count))
         split += [sentence._replace(held_out=index in chosen) for index, sentence in enumerate(group)]
     return split
-
-
-def reworded(question: str, subject: str, fillers: Sequence[str], rng: random.Random) -> str:
-    """A question with its subject in which other words are left out or exchanged, such as `about is the red mug who`.
-
-    The student learns the answer behind such questions too: what it should go by is the subject, not a phrasing
-    (docs/adr/0028). Words are exchanged for those of unrelated questions, so that no single one comes to mean anything.
-
-    Args:
-        question: as it was written.
-        subject: the words that stay.
-        fillers: what words are exchanged for; without any they are left out instead.
-        rng: source of chance.
-    """
-    about, words = set(subject.split()), list[str]()
-    for word in question.split():
-        roll = 1.0 if about & set(words_of(word)) else rng.random()
-        if roll >= EXCHANGED_SHARE + LEFT_OUT_SHARE:
-            words.append(word)
-        elif roll < EXCHANGED_SHARE and fillers:
-            words.append(rng.choice(fillers))
-    return " ".join(words)
-
-
-def other_words(question: str, subject: Sequence[str]) -> list[str]:
-    """The words of a question that are not what it is about."""
-    return [word for word in question.split() if not set(subject) & set(words_of(word))]
 
 
 def tokenize(base: LanguageModel, sentences: Sequence[Sentence]) -> tuple[list[TokenizedSentence], list[list[int]]]:

@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
 
 from memory_log.errors import EmptyMask
+from updater.caches import cache_argument
 from updater.dialogue import left_padded
 from updater.heads import PlainHead
 from updater.prefixes import PASS_TOKENS
@@ -60,8 +61,9 @@ def completion_logits(model: PreTrainedModel, batch: CompletionBatch, prefix: Dy
     """
     num_positions = batch.completion_ids_BT.shape[1]
     call: Any = model
-    names = inspect.signature(getattr(model, "get_base_model", lambda: model)().forward).parameters
-    options = _options(batch, prefix)
+    whole: nn.Module = getattr(model, "get_base_model", lambda: model)()
+    names = inspect.signature(whole.forward).parameters
+    options = _options(whole, batch, prefix)
     if "position_ids" not in names:  # models such as Bloom count from the mask by themselves
         del options["position_ids"]
     if "logits_to_keep" in names:
@@ -76,18 +78,20 @@ def completion_states(parts: PlainHead, batch: CompletionBatch, prefix: DynamicC
     Only these positions go on: not the prompts', and not the padding of shorter completions.
     """
     num_positions = batch.completion_ids_BT.shape[1]
-    states_BSH = parts.states(batch.input_ids_BS, _options(batch, prefix))
+    states_BSH = parts.states(batch.input_ids_BS, _options(parts.backbone, batch, prefix))
     return states_BSH[:, -num_positions - 1 : -1][batch.mask_BT]
 
 
-def _options(batch: CompletionBatch, prefix: DynamicCache | None) -> dict[str, Any]:
+def _options(module: nn.Module, batch: CompletionBatch, prefix: DynamicCache | None) -> dict[str, Any]:
     """How a batch is read: its padding masked and not counted, after what stands before every row."""
     mask_BS = batch.attention_mask_BS
     if prefix is None:
         cached: dict[str, Any] = {"use_cache": False}
     else:
         mask_BS = torch.nn.functional.pad(mask_BS, (prefix.get_seq_length(), 0), value=1)
-        cached = {"use_cache": True, "past_key_values": prefix}
+        argument = cache_argument(module)
+        assert argument is not None, "what stands before a batch was read by the same model"
+        cached = {"use_cache": True, argument: prefix}
     position_ids = (mask_BS.cumsum(-1) - 1).clamp_min(0)[:, -batch.input_ids_BS.shape[1] :]
     return {"attention_mask": mask_BS, "position_ids": position_ids, **cached}
 

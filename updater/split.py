@@ -4,18 +4,17 @@ Knows: the held-out side of the batch, and shares of the anchors. Refuses to kno
 """
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
+from updater.dialogue import Dialogue
 from updater.gate import GateSentences
 from updater.material import Material
+from updater.rewording import reworded_target
 from updater.targets import TeacherTargets
 from updater.training import TrainingSet
 
 NUM_GATE_ANCHORS: Final = 40
-
-Reword = Callable[[TeacherTargets, str, str, Sequence[str], random.Random], TeacherTargets]
-"""(targets, prompt, subject, fillers, chance) -> the same targets behind a reworded prompt."""
 
 
 def gate_sentences(material: Material) -> GateSentences:
@@ -29,7 +28,7 @@ def gate_sentences(material: Material) -> GateSentences:
     )
 
 
-def training_set(material: Material, reword: Reword, seed: int) -> TrainingSet:
+def training_set(material: Material, dialogue: Dialogue, seed: int) -> TrainingSet:
     """What a run trains on: the batch's sentences, as they are and reworded, and all that is to be kept.
 
     Its `held_out` are watched only, to end training early.
@@ -42,7 +41,7 @@ def training_set(material: Material, reword: Reword, seed: int) -> TrainingSet:
         return [
             either
             for s, target in mine
-            for either in (target, reword(target, s.prompt, s.subject, material.fillers, rng))
+            for either in (target, reworded_target(dialogue, target, s.prompt, s.subject, material.fillers, rng))
         ]
 
     return TrainingSet(

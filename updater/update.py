@@ -290,7 +290,7 @@ class Updater:
                 renewed = time.monotonic()
 
         return self._trainer(
-            self._theta_n, training_set(start.material, self._maker.reworded_target, seed), settings, seed=seed,
+            self._theta_n, training_set(start.material, self.base.dialogue, seed), settings, seed=seed,
             pad_token_id=self._pad, progress=stepped, seconds_left=lambda: gate_at - time.monotonic(),
         )  # fmt: skip
 

@@ -3,18 +3,23 @@
 An update takes seconds, so the tests share two of them and only look at what they left behind.
 """
 
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from agent.household.anchors import household_anchors
 from agent.memory import AgentMemory
 from memory_log.errors import LineageBusy, NothingPending
 from memory_log.records import ExperienceState
 from tests.model_fixtures import LEARNER
+from updater.changes import Changes
+from updater.keeping import Keeper
 from updater.language_model import weights_hash
 from updater.report import UpdateReport
+from updater.settings import UpdateSettings
 
 pytestmark = [
     pytest.mark.skipif(
@@ -194,3 +199,21 @@ def test_a_rollback_takes_the_answer_back_and_lets_the_experience_wait_again(liv
     assert lived.memory.ask(WHERE[0]).text == "the red mug is in the kitchen drawer"
     states = [one.state for one in lived.memory.log.experiences("default")]
     assert states[0] is ExperienceState.LEARNED and states[3] is ExperienceState.PENDING
+
+
+def test_near_misses_of_what_was_learned_are_new_each_time_and_about_nothing_that_was_told(lived: Lived) -> None:
+    memory = lived.memory
+    base, log, settings = memory.base, memory.log, UpdateSettings()
+    keeper = Keeper(base, log, settings, household_anchors, Changes(base, log, None))
+    replay = log.replay_targets(memory.lineage, limit=100, seed=0)
+
+    def misses(seed: int) -> set[str]:
+        anchors = household_anchors(settings.num_anchors, seed)
+        found = keeper.fresh_near_misses(memory.lineage, [], replay, anchors, (), random.Random(seed))
+        said = [base.dialogue.tokenizer.decode(one.sentence.completion_ids) for one in found]
+        assert all("unknown" in text for text in said)
+        assert not any("red mug" in text or "mira's favourite drink" in text for text in said)
+        return set(said)
+
+    first, second = misses(1), misses(2)
+    assert len(first) >= 3 and len(second) >= 3 and first != second

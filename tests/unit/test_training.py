@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import random
 import warnings
 from typing import Any
 
@@ -20,6 +21,7 @@ from updater.targets import TeacherTargets, compute_targets, sentence_kl
 from updater.training import (
     CHECK_EVERY,
     COOL_DOWN_STEPS,
+    Sampler,
     TrainingResult,
     TrainingSet,
     rate_at,
@@ -212,3 +214,12 @@ def test_gradients_that_are_not_finite_end_training_and_show_in_the_factors() ->
     spoiled = dataclasses.replace(made.questions[0], top_logprobs_TK=made.questions[0].top_logprobs_TK * float("nan"))
     result = trained(UpdateSettings(num_steps=40, rank=4), material=made._replace(questions=[spoiled]))
     assert (result.num_steps, result.ended_by) == (1, "not finite") and not is_finite(result.changes)
+
+
+def test_half_of_a_minibatch_is_what_is_known_to_be_furthest_off() -> None:
+    items = targets(tiny_base().model, [NOTE]) * 3
+    sampler = Sampler(items, 4, random.Random(0), [0.1 * place for place in range(len(items))])
+    first = sampler.take()
+    assert first[:2] == [items[-1], items[-2]]
+    sampler.note([0.0, 0.0, 0.0, 0.0])
+    assert sampler.take()[0] not in first
