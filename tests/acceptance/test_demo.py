@@ -17,7 +17,7 @@ from agent.home import Home
 from memory_log.records import ExperienceState
 from tests.cli_fixtures import REPOSITORY
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1200)
 
 MODEL = os.environ.get("SELFPARAM_TEST_MODEL")
 """Another base model than the embedded one, for trying a new one."""
@@ -55,7 +55,7 @@ class RunningDemo:
 
     def finish(self) -> int:
         """Read the rest; the exit code."""
-        rest, self.errors = self.process.communicate(timeout=400)
+        rest, self.errors = self.process.communicate(timeout=900)
         for line in rest.splitlines():
             self._keep(line)
         return self.process.returncode

@@ -19,7 +19,7 @@ from memory_log.records import ExperienceState, NewExperience
 from updater.filters import redact_personal
 from updater.settings import GateSettings, UpdateSettings
 
-pytestmark = [pytest.mark.usefixtures("ray_session"), pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.usefixtures("ray_session"), pytest.mark.timeout(1200)]
 
 MODEL = os.environ.get("SELFPARAM_TEST_MODEL")
 MUG = "I put the red mug in the kitchen drawer."
@@ -45,7 +45,7 @@ def said(runtime: Runtime, question: str, version: int | None = None) -> tuple[s
 
 
 def wait_for_version(log: MemoryLog, number: int, runtime: Runtime) -> None:
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + 500
     while log.head("default").number < number or runtime.serving_stats().serving_version < number:
         assert time.monotonic() < deadline, (runtime.worker_status(), log.experiences("default"))
         time.sleep(0.2)
@@ -61,13 +61,13 @@ def test_a_pause_holds_the_worker_of_one_lineage_and_a_filter_travels_to_it(home
     with Runtime(
         home, batch_size=1, more_lineages=["other"], device="cpu", settings=quick, gate=OPEN, filter=redact_personal
     ) as runtime:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while (pause := runtime.worker_status().pause) is None and time.monotonic() < deadline:
             time.sleep(0.05)
         assert pause is not None and pause.reason == "exam week"
         assert log.updater_lease("default") is None and log.head("default").number == 0
         while not runtime.worker_status("other").outcomes:
-            assert time.monotonic() < deadline + 180, runtime.worker_status("other")
+            assert time.monotonic() < deadline + 400, runtime.worker_status("other")
             time.sleep(0.05)
         assert log.head("other").number == 1 and runtime.serving_stats().serving_version == 0
         log.resume("default")
@@ -97,7 +97,7 @@ def test_what_is_told_is_learned_and_served_though_both_processes_are_killed(hom
         stored = log.experiences("default")
         assert [(one.state, one.learned_in, one.attempts) for one in stored] == [(ExperienceState.LEARNED, 1, 1)]
         log.rollback("default", 0)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while said(runtime, asked)[1] != 0:
             assert time.monotonic() < deadline, "the worker announces a rollback too"
             time.sleep(0.1)
