@@ -164,6 +164,7 @@ def train(
         [one.sentence for one in (*sentences.anchors, *sentences.reading_anchors)] if settings.layer_weight else []
     )
     roots = input_roots(theta_n, changed_layers(student), unrelated, pad_token_id, seed)
+
     def kept(items: Sequence[TeacherTargets], size: int) -> Sampler:
         return Sampler(items, size, rng, sentence_kl(theta_n, items, pad_token_id))
 
