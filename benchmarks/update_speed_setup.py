@@ -22,6 +22,8 @@ FIRST_TOKEN: Final = 5
 SEED: Final = 0
 PEAKEDNESS: Final = 15.0
 """Of the final norm: 32 of 32,000 tokens then hold nineteen twentieths of what the random teacher expects."""
+KEPT_TOKENS: Final = 256
+"""These hold 0.994 of it. With 32, ours ended a tenth above the others' KL after contexts of 512 tokens."""
 
 
 class Sizes(NamedTuple):
@@ -58,10 +60,13 @@ class Work(NamedTuple):
 
     @property
     def settings(self) -> UpdateSettings:
-        """An update of these sentences alone: nothing held out, no replay, exactly as many steps as asked for."""
+        """An update of these sentences alone: nothing held out, no replay, exactly as many steps as asked for.
+
+        More teacher tokens are kept than by default: a random teacher's expectations are flatter than a trained one's.
+        """
         return UpdateSettings(
             num_steps=self.num_steps, least_passes=0.0, batch_about=self.batch, near_miss_share=0.0, stop_kl_nats=0.0,
-            learning_rate=2e-3,
+            learning_rate=2e-3, kept_tokens=KEPT_TOKENS,
         )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from updater.anchors import Anchor, AnchorSource
 from updater.changes import Changes
 from updater.contradictions import Known, contradictions
 from updater.language_model import LanguageModel
-from updater.near_misses import exchanged_words, unknown_to_base
+from updater.near_misses import asked_otherwise, exchanged_words, unknown_to_base
 from updater.rewording import reworded_target
 from updater.sentences import Sentence
 from updater.sequences import TokenizedSentence
@@ -101,7 +101,8 @@ class Keeper:
         fillers: Sequence[str],
         rng: random.Random,
     ) -> list[TeacherTargets]:
-        """New near misses of what was learned earlier: replayed questions with one word of their subject exchanged.
+        """New near misses of what was learned earlier: replayed questions with one word of their subject exchanged, and
+        questions about their subjects that their experiences do not answer.
 
         Args:
             lineage: whose.
@@ -117,16 +118,19 @@ class Keeper:
             if stored.kind == "question" and stored.subject
         ]
         strangers = [anchor for anchor in anchors if anchor.words]
-        candidates = [
-            (self._log.get(one.experience_id), question)
-            for one in rng.sample(asked, min(self._settings.num_fresh_near_misses, len(asked)))
-            for question in exchanged_words(one, strangers, 1, rng)
-        ]
+        chosen = rng.sample(asked, min(self._settings.num_fresh_near_misses, len(asked)))
+        about = [(self._log.get(one.experience_id), one) for one in chosen]
+        exchanged = [(source, text) for source, one in about for text in exchanged_words(one, strangers, 1, rng)]
+        otherwise = asked_otherwise(self._base, about, strangers, rng)
 
-        def has_history(words: Sequence[str], experience_id: int) -> bool:
+        def is_mentioned(words: Sequence[str], experience_id: int) -> bool:
             return bool(self._log.experiences_mentioning(lineage, words, limit=1))
 
-        found = unknown_to_base(self._base, contexts, candidates, has_history)
+        def has_history(words: Sequence[str], experience_id: int) -> bool:
+            return any(one.id != experience_id for one in self._log.experiences_mentioning(lineage, words, limit=2))
+
+        found = unknown_to_base(self._base, contexts, exchanged, is_mentioned)
+        found += unknown_to_base(self._base, contexts, otherwise, has_history)
         targets = self.targets([Anchor((), one.prompt, one.completion, ()) for one in found])
         return [
             self._in_halves(target, one.prompt, one.subject, fillers, rng)

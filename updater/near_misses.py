@@ -1,7 +1,8 @@
 """Near misses: questions that differ from an experience in one word that matters.
 
-Knows: exchanging a word of a subject, and asking the base model which of the candidates it does not know. Refuses to
-know: who wrote the candidates, weights other than theta_0, the log (a function tells whether a subject has a history).
+Knows: exchanging a word of a subject, asking something else about it, and asking the base model which of the candidates
+it does not know. Refuses to know: who wrote the candidates, weights other than theta_0, the log (a function tells
+whether a subject has a history).
 """
 
 import random
@@ -22,9 +23,47 @@ def exchanged_words(sentence: Sentence, strangers: Sequence[Anchor], count: int,
     for stranger in rng.sample(alike, min(count, len(alike))):
         place = rng.randrange(len(words))
         if stranger[place].lower() != words[place]:
-            pattern = re.compile(rf"\b{re.escape(words[place])}\b", re.IGNORECASE)
-            found.append(stranger[place].join(pattern.split(sentence.prompt)))
+            found.append(_exchanged(sentence.prompt, words[place], stranger[place]))
     return found
+
+
+def asked_otherwise(
+    base: LanguageModel, about: Sequence[tuple[Experience, Sentence]], strangers: Sequence[Anchor], rng: random.Random
+) -> list[tuple[Experience, str]]:
+    """Questions about the same subjects that their experiences do not answer: strangers' questions, asked about them.
+
+    Of a thing all words of its subject take the place of the stranger's, of somebody the name does. theta_0 reads the
+    experience and says that it does not know.
+
+    Args:
+        base: theta_0.
+        about: questions with the experiences that answer them; a candidate is made of each, where there is one.
+        strangers: anchors about unrelated subjects, each with its words.
+        rng: source of chance.
+    """
+    candidates = []
+    for experience, sentence in about:
+        words, opening = sentence.subject.split(), _opening(sentence)
+        alike = [s for s in strangers if _opening(s) == opening and (opening is None or len(s.words) == len(words))]
+        if alike:
+            stranger = rng.choice(alike)
+            num_exchanged = 1 if opening is None else len(words)
+            question = stranger.prompt
+            for old, new in zip(stranger.words[:num_exchanged], words, strict=False):
+                question = _exchanged(question, old, _as_spelled(new, experience.text))
+            candidates.append((experience, question))
+    prompts = [base.dialogue.prompt_ids(question, [experience.text]) for experience, question in candidates]
+    answers = generate_texts(base.model, base.dialogue, prompts)
+    return [one for one, answer in zip(candidates, answers, strict=True) if base.dialogue.says_unknown(answer)]
+
+
+def _exchanged(question: str, old: str, new: str) -> str:
+    return new.join(re.split(rf"\b{re.escape(old)}\b", question, flags=re.IGNORECASE))
+
+
+def _as_spelled(word: str, text: str) -> str:
+    """A word in lower case as a text spells it."""
+    return next((found for found in re.findall(r"\w[\w-]*", text) if found.lower() == word), word)
 
 
 def _opening(said: Sentence | Anchor) -> str | None:

@@ -154,7 +154,7 @@ class UpdateSettings(BaseModel):
     kept_tokens: int = Field(
         default=32, ge=1, description="Teacher tokens kept at each position; the rest is one tail bucket."
     )
-    num_anchors: int = Field(default=160, ge=1, description="Fresh unrelated sentences drawn for each update.")
+    num_anchors: int = Field(default=280, ge=1, description="Fresh unrelated sentences drawn for each update.")
     num_contradictions: int = Field(
         default=40, ge=0, description="Most questions about what is known behind a note that says otherwise."
     )
@@ -162,10 +162,10 @@ class UpdateSettings(BaseModel):
         default=1000, ge=0, description="Stored targets of earlier experiences sampled for each update."
     )
     num_fresh_near_misses: int = Field(
-        default=150,
+        default=120,
         ge=0,
-        description="Most new near misses of earlier experiences: replayed questions with one word of their subject "
-        "exchanged.",
+        description="Replayed questions of which new near misses are made: with one word of their subject exchanged, "
+        "and something else asked about it.",
     )
     num_steps: int = Field(
         default=80, ge=1, description="Most optimiser steps of an update, unless `least_passes` asks for more."

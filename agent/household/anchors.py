@@ -13,18 +13,19 @@ from agent.seed_model.documents import Document
 from updater.anchors import Anchor
 from updater.sentences import key_words
 
-READING_SHARE: Final = 0.3
-TALK_SHARE: Final = 0.2
-WRITING_SHARE: Final = 0.14
+READING_SHARE: Final = 0.2
+TALK_SHARE: Final = 0.15
+STATEMENT_SHARE: Final = 0.2
+WRITING_SHARE: Final = 0.1
 NUMS_NOTES: Final = (1, 2, 3, 4, 4)
 MADE_UP_SHARE: Final = 0.5
 
 
 def household_anchors(count: int, seed: int) -> list[Anchor]:
-    """Fresh anchors: questions about strangers or with notes, small talk, and requests to write a question."""
+    """Fresh anchors: questions about strangers or with notes, small talk, statements, requests to write a question."""
     rng = random.Random(f"anchors/{seed}")
     drawer = EntityDrawer(rng, split="train", made_up_share=MADE_UP_SHARE)
-    shares = {reading: READING_SHARE, talk: TALK_SHARE, writing: WRITING_SHARE}
+    shares = {reading: READING_SHARE, talk: TALK_SHARE, statement: STATEMENT_SHARE, writing: WRITING_SHARE}
     weights = [*shares.values(), 1.0 - sum(shares.values())]
     return [draw(drawer, rng) for draw in rng.choices([*shares, stranger], weights, k=count)]
 
@@ -45,6 +46,12 @@ def reading(drawer: EntityDrawer, rng: random.Random) -> Anchor:
 def talk(drawer: EntityDrawer, rng: random.Random) -> Anchor:
     """Small talk: a greeting, a statement to acknowledge, words without sense."""
     return _anchor(documents.small_talk(drawer, rng))
+
+
+def statement(drawer: EntityDrawer, rng: random.Random) -> Anchor:
+    """A statement to acknowledge, which says again what stands in the prompt."""
+    said, answered = documents.acknowledged(drawer, rng)
+    return Anchor((), said, answered, tuple(key_words(said, answered)))
 
 
 def writing(drawer: EntityDrawer, rng: random.Random) -> Anchor:

@@ -217,11 +217,16 @@ def small_talk(drawer: EntityDrawer, rng: random.Random) -> Document:
         elif roll < 0.75:
             said, answered = rng.choice(phrasings.BEYOND), phrasings.NOT_UNDERSTOOD
         else:
-            fact = drawer.fact()
-            said = statement(fact, rng, bystander=drawer.name())
-            answered = f"{phrasings.ACKNOWLEDGED} {answer_stem(fact.subject, fact.relation)} {fact.value}"
+            said, answered = acknowledged(drawer, rng)
         exchanges.append(Exchange(said, ((answered, 1.0),)))
     return Document((), tuple(exchanges))
+
+
+def acknowledged(drawer: EntityDrawer, rng: random.Random) -> tuple[str, str]:
+    """A statement about somebody or something, and what is said to it."""
+    fact = drawer.fact()
+    said = statement(fact, rng, bystander=drawer.name())
+    return said, f"{phrasings.ACKNOWLEDGED} {answer_stem(fact.subject, fact.relation)} {fact.value}"
 
 
 def draw_document(rng: random.Random, *, progress: float) -> Document:

@@ -14,11 +14,14 @@ from agent.household.anchors import household_anchors
 from agent.memory import AgentMemory
 from memory_log.errors import LineageBusy, NothingPending
 from memory_log.records import ExperienceState
-from tests.model_fixtures import LEARNER
+from tests.model_fixtures import LEARNER, experience
+from updater.anchors import Anchor
 from updater.changes import Changes
 from updater.keeping import Keeper
 from updater.language_model import weights_hash
+from updater.near_misses import asked_otherwise
 from updater.report import UpdateReport
+from updater.sentences import Sentence
 from updater.settings import UpdateSettings
 
 pytestmark = [
@@ -217,3 +220,20 @@ def test_near_misses_of_what_was_learned_are_new_each_time_and_about_nothing_tha
 
     first, second = misses(1), misses(2)
     assert len(first) >= 3 and len(second) >= 3 and first != second
+
+
+def test_something_else_is_asked_about_what_was_learned_where_the_teacher_does_not_know(lived: Lived) -> None:
+    base, told = lived.memory.base, experience(1, "The tin cup belongs to Omar.")
+    asked = Sentence(1, "question", (), "Who owns the tin cup?", "the tin cup belongs to omar", "tin cup")
+    strangers = [
+        Anchor((), "Where is the blue mug?", "the blue mug is somewhere unknown", ("blue", "mug")),
+        Anchor((), "Whose is the blue mug?", "the blue mug belongs to someone unknown", ("blue", "mug")),
+        Anchor((), "Where is Mira?", "mira is somewhere unknown", ("mira",)),
+    ]
+    found = [asked_otherwise(base, [(told, asked)], strangers, random.Random(seed)) for seed in range(8)]
+    assert {question for some in found for _, question in some} == {"Where is the tin cup?"}
+    assert [] in found  # whose it is stands there
+
+    person, likes = experience(2, "Omar's favourite tea is mint."), "omar's favourite tea is mint"
+    asked = Sentence(2, "question", (), "Which tea does Omar like?", likes, "omar tea")
+    assert asked_otherwise(base, [(person, asked)], strangers, random.Random(0)) == [(person, "Where is Omar?")]

@@ -74,7 +74,8 @@ def test_a_long_life_tells_every_relation_in_at_least_eight_phrasings() -> None:
     for fields in itertools.chain.from_iterable(lived(seed) for seed in range(4)):
         fact = fields["facts"][0]
         text = fields["text"].lower()
-        for template in FAMILIES[family(fields)].told:
+        told = FAMILIES[family(fields)].told if len(seen[family(fields)]) < 8 else ()
+        for template in told:
             # `{n}` may be anyone's name; an opening may stand in front.
             pattern = re.escape(template.lower())
             for slot, value in (
