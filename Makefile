@@ -4,6 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 SHELL := /bin/bash
+# Tests run in as many processes as there are cores, four at most; see tests/conftest.py for what stays together.
+TOGETHER := --numprocesses auto --maxprocesses 4 --dist loadgroup
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check bench targets venv lint fix clean
@@ -17,10 +19,10 @@ demo: $(VENV)/.installed  ## install, then watch an agent come to know its house
 	$(BIN)/selfparam demo $(ARGS)
 
 test: $(VENV)/.installed-dev  ## all tests with coverage
-	$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
+	$(BIN)/python -m pytest $(TOGETHER) --cov --cov-report=term $(ARGS)
 
 check: lint  ## lint, types, import contracts and unit tests, in under a minute
-	$(BIN)/python -m pytest tests/unit -q
+	$(BIN)/python -m pytest $(TOGETHER) tests/unit -q
 
 bench: $(VENV)/.installed-dev  ## run the benchmarks in full and write benchmarks/results (long)
 	$(BIN)/python -m benchmarks.seed_model evaluate --json benchmarks/results/seed_model.json

@@ -1,4 +1,4 @@
-"""Settings that every test shares: one thread per process, no network, and a marker by folder."""
+"""Settings that every test shares: one thread per process, no network, and markers by folder and file."""
 
 import os
 from pathlib import Path
@@ -24,8 +24,15 @@ SUITES = ("unit", "integration", "acceptance")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test with its suite, the first folder below `tests/`."""
+    """Mark each test with its suite, the first folder below `tests/`, and with what runs in one process with it.
+
+    Where tests run in several processes, those of a file stay together, because they share what was made for them; and
+    all that starts Ray stays together, because each of these takes several processes itself.
+    """
     for item in items:
-        suite = item.path.relative_to(TESTS).parts[0]
+        path = item.path.relative_to(TESTS)
+        suite = path.parts[0]
         if suite in SUITES:
             item.add_marker(suite)
+        starts_ray = suite == "acceptance" or "ray_session" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("ray" if starts_ray else str(path)))

@@ -26,7 +26,7 @@ def locked(folder: Path) -> Iterator[None]:
     paths = [folder, *folder.rglob("*")]
     modes = [path.stat().st_mode for path in paths]
     for parent in folder.parents:
-        if parent.stat().st_uid == os.geteuid() and parent.name.startswith(("pytest-", "test_")):
+        if parent.stat().st_uid == os.geteuid() and parent.name.startswith(("pytest-", "popen-", "test_")):
             parent.chmod(0o755)  # pytest's own folders are for their owner alone
     for path in paths:
         path.chmod(0o555 if path.is_dir() else 0o444)
