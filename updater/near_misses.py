@@ -8,12 +8,15 @@ whether a subject has a history).
 import random
 import re
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from memory_log.records import Experience
 from updater.anchors import Anchor
 from updater.generation import generate_texts
 from updater.language_model import LanguageModel
 from updater.sentences import COMMON_WORDS, Sentence, key_words, words_of
+
+MOST_READ_TOKENS: Final = 256
 
 
 def exchanged_words(sentence: Sentence, strangers: Sequence[Anchor], count: int, rng: random.Random) -> list[str]:
@@ -33,7 +36,7 @@ def asked_otherwise(
     """Questions about the same subjects that their experiences do not answer: strangers' questions, asked about them.
 
     Of a thing all words of its subject take the place of the stranger's, of somebody the name does. theta_0 reads the
-    experience and says that it does not know.
+    experience and says that it does not know; long experiences are not read once more for this.
 
     Args:
         base: theta_0.
@@ -53,8 +56,11 @@ def asked_otherwise(
                 question = _exchanged(question, old, _as_spelled(new, experience.text))
             candidates.append((experience, question))
     prompts = [base.dialogue.prompt_ids(question, [experience.text]) for experience, question in candidates]
-    answers = generate_texts(base.model, base.dialogue, prompts)
-    return [one for one, answer in zip(candidates, answers, strict=True) if base.dialogue.says_unknown(answer)]
+    short = [place for place, prompt in enumerate(prompts) if len(prompt) <= MOST_READ_TOKENS]
+    answers = generate_texts(base.model, base.dialogue, [prompts[place] for place in short])
+    return [
+        candidates[place] for place, said in zip(short, answers, strict=True) if base.dialogue.says_unknown(said)
+    ]
 
 
 def _exchanged(question: str, old: str, new: str) -> str:
