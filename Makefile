@@ -28,7 +28,7 @@ bench: $(VENV)/.installed-dev  ## run the benchmarks in full and write benchmark
 	$(BIN)/python -m benchmarks.seed_model evaluate --json benchmarks/results/seed_model.json
 	$(BIN)/python -m benchmarks.demo --json benchmarks/results/demo.json
 	$(BIN)/python -m benchmarks.bad_updates --json benchmarks/results/bad_updates.json
-	$(BIN)/python -m benchmarks.update_speed --json benchmarks/results/update_speed.json
+	$(BIN)/python -m benchmarks.update_speed --work .bench/update_speed --json benchmarks/results/update_speed.json
 	$(BIN)/python -m benchmarks.injection --protocol single --jobs 2 --json benchmarks/results/injection_single.json
 	$(BIN)/python -m benchmarks.injection --protocol batch --jobs 2 --json benchmarks/results/injection_batch.json
 	$(BIN)/python -m benchmarks.injection --protocol sequential --jobs 2 --json benchmarks/results/injection_sequential.json

@@ -1,4 +1,4 @@
-"""How fast an update is: `python -m benchmarks.update_speed [--quick] [--json FILE] [--profile FILE]`.
+"""How fast an update is: `python -m benchmarks.update_speed [--quick] [--rounds N] [--work DIR] [--json FILE]`.
 
 One update of ours beside the paper as it reads and beside TRL's trainer, teacher included: same model, sentences,
 minibatches, steps, factors, optimiser, type of products and threads, and the same KL in the end. Contexts of 64, 512
@@ -6,11 +6,13 @@ and 2,048 tokens, two of them with 20 sentences each. The contestants take turns
 round, and the rounds are the seeds of the results file. A ratio above 1 means that ours is faster.
 
 Seconds are the process's on one thread, so that other programs on the same cores do not count. Memory is the peak above
-what the process held once the model was there, each contestant in a process of its own. On a GPU, with a larger model:
-`benchmarks.update_speed_gpu`.
+what the process held once the model was there, each contestant in a process of its own. A round takes half an hour on a
+slow processor; what is measured is kept in the folder of `--work`, and the same command goes on from there. On a GPU,
+with a larger model: `benchmarks.update_speed_gpu`.
 """
 
 import argparse
+import functools
 import json
 import math
 import subprocess
@@ -23,11 +25,13 @@ from typing import Final, NamedTuple
 import torch
 from transformers import PreTrainedModel
 
+from benchmarks.kept import Kept
 from benchmarks.results_file import Metric, measured, report, utc_now
 from benchmarks.update_speed_contestants import Contestant, ours, plain
 from benchmarks.update_speed_setup import LARGE, MODERATE, TINY, Sizes, Work, final_kl, model_of, work_of
 from benchmarks.update_speed_step import Step, peak_share, step_of, where_time_goes
 from benchmarks.update_speed_trl import by_trl
+from memory_log.errors import BadInput
 from updater.language_model import quiet_transformers
 
 RATIO: Final = (0.0, math.inf)
@@ -116,7 +120,7 @@ def large_step(plan: Plan) -> Step:
     return step_of(model, work_of(64, seed=0, vocabulary=plan.step_sizes.vocabulary, batch=40, num_steps=1))
 
 
-def run(plan: Plan) -> tuple[dict[str, Metric], str]:
+def run(plan: Plan, kept: Kept) -> tuple[dict[str, Metric], str]:
     """Everything that is measured on a CPU, with a line a step meanwhile, and the profile of a step."""
     began = time.monotonic()
 
@@ -129,35 +133,46 @@ def run(plan: Plan) -> tuple[dict[str, Metric], str]:
     for number in range(plan.num_rounds):
         for context in plan.contexts:
             work = work_of(context, seed=number, vocabulary=plan.sizes.vocabulary, num_steps=plan.num_steps)
-            rounds[context].append(one_round(model, work))
+            found = kept.value(f"round-{number}-context-{context}", functools.partial(one_round, model, work))
+            rounds[context].append({name: Measured(*values) for name, values in found.items()})
             said = ", ".join(f"{n} {m.seconds:.1f} s to {m.final_kl_nats:.2f}" for n, m in rounds[context][-1].items())
             say(f"round {number + 1}, context {context}: {said}")
     del model
-    memory = {
-        context: {name: peak_above_weights(name, context, plan) for name in CONTESTANTS}
-        for context in plan.memory_contexts
-    }
-    say("memory measured")
+    memory: dict[int, dict[str, int]] = {context: {} for context in plan.memory_contexts}
+    for context, peaks in memory.items():
+        for name in CONTESTANTS:
+            measure = functools.partial(peak_above_weights, name, context, plan)
+            peaks[name] = kept.value(f"memory-{name}-context-{context}", measure)
+            say(f"memory, context {context}: {name} {peaks[name] / 2**20:.0f} MiB")
     step = large_step(plan)
     shares = [peak_share(step, "cpu") for _ in range(max(3, plan.num_rounds))]
     say("the larger model's step measured")
     name = str(step.dtype).removeprefix("torch.")
     share = measured([sum(shares) / len(shares)], unit="share", target=">= 0.5", bounds=(0, 1))
-    found = metrics_of(rounds, memory) | {"matmul_peak_share": share, f"matmul_peak_share_{name}": share}
-    return found, f"One step of {step.flops / 1e9:.0f} GFLOP of products in {name}\n\n" + where_time_goes(step, "cpu")
+    metrics = metrics_of(rounds, memory) | {"matmul_peak_share": share, f"matmul_peak_share_{name}": share}
+    return metrics, f"One step of {step.flops / 1e9:.0f} GFLOP of products in {name}\n\n" + where_time_goes(step, "cpu")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run it, print every metric, write the files when asked to. The exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.update_speed", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a tiny model and few steps: a smoke test")
+    parser.add_argument("--rounds", type=int, metavar="N", help=f"rounds (default: {FULL.num_rounds})")
+    parser.add_argument("--work", type=Path, metavar="DIR", help="keep what is measured here, and go on from it")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results file")
     parser.add_argument("--profile", type=Path, metavar="FILE", help="write where the larger model's step spends time")
     options = parser.parse_args(arguments)
     quiet_transformers()
     torch.set_num_threads(1)
     plan = QUICK if options.quick else FULL
-    metrics, profile = run(plan)
+    if options.rounds is not None:
+        plan = plan._replace(num_rounds=options.rounds)
+    try:
+        kept = Kept(options.work, plan._replace(num_rounds=0)._asdict())
+    except BadInput as exc:
+        print(f"error: {exc}", file=sys.stderr)
+        return 2
+    metrics, profile = run(plan, kept)
     for name, metric in metrics.items():
         verdict = "" if metric.met is None else f"   {metric.target}: {'met' if metric.met else 'MISSED'}"
         print(f"{name:34} {metric.mean:10.3f}  [{metric.low:.3f}, {metric.high:.3f}] {metric.unit}{verdict}")
@@ -166,7 +181,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.profile.write_text(profile + "\n")
     if options.json is not None:
         quick = ["--quick"] if options.quick else []
-        command = " ".join(["python -m benchmarks.update_speed", *quick, "--json", str(options.json)])
+        rounds = [] if options.rounds is None else ["--rounds", str(options.rounds)]
+        command = " ".join(["python -m benchmarks.update_speed", *quick, *rounds, "--json", str(options.json)])
         seeds = list(range(plan.num_rounds))
         report(
             "update_speed", command=command, seeds=seeds, metrics=metrics, now=utc_now(), quick=options.quick
