@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 SHELL := /bin/bash
 # Tests run in as many processes as there are cores, four at most; see tests/conftest.py for what stays together.
-TOGETHER := --numprocesses auto --maxprocesses 4 --dist loadgroup
+TOGETHER := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check bench targets venv lint fix clean

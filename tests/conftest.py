@@ -1,10 +1,12 @@
-"""Settings that every test shares: one thread per process, no network, and markers by folder and file."""
+"""Settings that every test shares: one thread each, no network, a marker by folder, and what runs in one process."""
 
 import os
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 # Set before anything imports torch, transformers or matplotlib. Child processes inherit them.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -21,18 +23,27 @@ settings.load_profile("untimed")
 
 TESTS = Path(__file__).parent
 SUITES = ("unit", "integration", "acceptance")
+STARTING_RAY = ("tests/acceptance/", "tests/integration/test_runtime.py", "tests/integration/test_serving_actor.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test with its suite, the first folder below `tests/`, and with what runs in one process with it.
-
-    Where tests run in several processes, those of a file stay together, because they share what was made for them; and
-    all that starts Ray stays together, because each of these takes several processes itself.
-    """
+    """Mark each test with its suite, the first folder below `tests/`."""
     for item in items:
-        path = item.path.relative_to(TESTS)
-        suite = path.parts[0]
+        suite = item.path.relative_to(TESTS).parts[0]
         if suite in SUITES:
             item.add_marker(suite)
-        starts_ray = suite == "acceptance" or "ray_session" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("ray" if starts_ray else str(path)))
+
+
+class _ByFile(LoadFileScheduling):
+    """In several processes, the tests of a file stay together, because they share what was made for them; and all that
+    starts Ray stays together, because each of these takes several processes itself.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "ray" if nodeid.startswith(STARTING_RAY) else super()._split_scope(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling:
+    """How tests are shared out when there are several processes."""
+    return _ByFile(config, log)

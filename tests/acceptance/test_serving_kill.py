@@ -17,7 +17,7 @@ from tests.serving_fixtures import NEAR_TIE, FolderWeights, answer_alone, load_s
 pytestmark = pytest.mark.usefixtures("ray_session")
 
 
-def _wait_until_more_than(count: int, answers: Sequence[object], *, seconds: float = 60) -> None:
+def _wait_until_more_than(count: int, answers: Sequence[object], *, seconds: float = 240) -> None:
     deadline = time.monotonic() + seconds
     while len(answers) <= count:
         assert time.monotonic() < deadline, f"only {len(answers)} answers after {seconds} s"
@@ -39,7 +39,7 @@ def test_a_killed_actor_comes_back_with_its_version_and_answers_every_request(tm
         while not stop.is_set():
             prompt = asked[turn % len(asked)]
             try:
-                answers.append((prompt, ray.get(serving.answer.remote(prompt), timeout=120)))
+                answers.append((prompt, ray.get(serving.answer.remote(prompt), timeout=240)))
             except Exception as error:  # noqa: BLE001 - whatever it is, the test must show it
                 errors.append(error)
                 return

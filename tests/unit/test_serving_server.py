@@ -32,7 +32,7 @@ def server() -> Iterator[ModelServer]:
         yield server
 
 
-def _wait_until(holds: Callable[[], bool], *, seconds: float = 30) -> None:
+def _wait_until(holds: Callable[[], bool], *, seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, "this did not happen in time"
