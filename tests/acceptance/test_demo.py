@@ -30,11 +30,11 @@ REQUIRED = (
 
 
 class RunningDemo:
-    """`selfparam demo --plain` with two updates of two experiences, line by line."""
+    """`selfparam demo --plain` with updates of two experiences, two of them by default, line by line."""
 
-    def __init__(self, out: Path) -> None:
+    def __init__(self, out: Path, *, num_updates: int = 2) -> None:
         model = [] if MODEL is None else ["--model", MODEL]
-        sizes = ["--updates", "2", "--experiences-per-update", "2"]
+        sizes = ["--updates", str(num_updates), "--experiences-per-update", "2"]
         command = [sys.executable, "-m", "agent.cli", "demo", *sizes, "--plain", "--out", str(out), *model]
         self.out = out
         self.lines: list[str] = []
@@ -70,8 +70,8 @@ class RunningDemo:
 
 
 @pytest.fixture
-def demo(tmp_path: Path) -> Iterator[RunningDemo]:
-    running = RunningDemo(tmp_path / "demo")
+def demo(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[RunningDemo]:
+    running = RunningDemo(tmp_path / "demo", num_updates=getattr(request, "param", 2))
     yield running
     if running.process.poll() is None:
         running.process.kill()
@@ -113,6 +113,7 @@ def test_a_demo_ends_with_figures_and_every_single_result(demo: RunningDemo) -> 
     assert "Traceback" not in demo.errors and "Warning" not in demo.errors
 
 
+@pytest.mark.parametrize("demo", [1], indirect=True)
 def test_killing_the_update_worker_and_the_serving_actor_stops_nothing(demo: RunningDemo) -> None:
     demo.read_until("has woken")
     time.sleep(1.0)
@@ -124,9 +125,10 @@ def test_killing_the_update_worker_and_the_serving_actor_stops_nothing(demo: Run
     assert {name: len(set(pids)) for name, pids in demo.pids.items()} == {"update worker": 2, "serving actor": 2}
     summary = demo.summary()
     assert summary["num_failed_requests"] == summary["num_mixed_version_answers"] == 0
-    assert_nothing_was_lost(demo)
+    assert_nothing_was_lost(demo, num_experiences=2)
 
 
+@pytest.mark.parametrize("demo", [1], indirect=True)
 def test_ctrl_c_ends_a_demo_cleanly(demo: RunningDemo) -> None:
     demo.read_until("has woken")
     for pid in (demo.process.pid, *(pids[0] for pids in demo.pids.values())):
