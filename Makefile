@@ -15,7 +15,7 @@ help:  ## list the targets
 	@echo
 	@echo "  PYTHON=python3.12 chooses the interpreter, VENV=path the environment, ARGS='...' adds arguments to demo and test."
 
-demo: $(VENV)/.installed  ## install, then watch an agent come to know its house (about four minutes)
+demo: $(VENV)/.installed  ## install, then watch an agent come to know its house (four to ten minutes)
 	$(BIN)/selfparam demo $(ARGS)
 
 test: $(VENV)/.installed-dev  ## all tests with coverage
