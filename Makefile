@@ -21,7 +21,7 @@ demo: $(VENV)/.installed  ## install, then watch an agent come to know its house
 test: $(VENV)/.installed-dev  ## all tests with coverage
 	$(BIN)/python -m pytest $(TOGETHER) --cov --cov-report=term $(ARGS)
 
-check: lint  ## lint, types, import contracts and unit tests, in under a minute
+check: lint  ## lint, types, import contracts and unit tests (two minutes)
 	$(BIN)/python -m pytest $(TOGETHER) tests/unit -q
 
 bench: $(VENV)/.installed-dev  ## run the benchmarks in full and write benchmarks/results (long)
