@@ -26,6 +26,7 @@ from benchmarks.injection_records import Stream
 from benchmarks.injection_retrieval import Bm25, Dense, minilm
 from benchmarks.injection_run import NUM_READING, Course, Examiner, ProtocolName, course_of, run_course
 from benchmarks.injection_world import LEAST_NEAR_MISSES, household_stream
+from benchmarks.kept import settle_in
 from memory_log.errors import BadInput
 from memory_log.fields import Record
 from updater.language_model import LanguageModel, load_language_model, quiet_transformers
@@ -105,19 +106,7 @@ class Plan(Record):
         Raises:
             BadInput: the folder holds a run of other settings.
         """
-        work.mkdir(parents=True, exist_ok=True)
-        path, wanted = work / "plan.json", json.loads(self.model_dump_json())
-        if not path.is_file():
-            path.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
-            return
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as exc:
-            raise BadInput(f"{path} is no plan of a run ({exc}); choose another --work, or remove it") from exc
-        differing = [name for name in wanted if found.get(name) != wanted[name]]
-        if differing:
-            said = "; ".join(f"{name} is {found.get(name)!r} there, {wanted[name]!r} here" for name in differing)
-            raise BadInput(f"{work} holds a run of other settings ({said}); choose another --work, or remove it")
+        settle_in(work, json.loads(self.model_dump_json()))
 
 
 def folder_of(work: Path, method: str, seed: int) -> Path:

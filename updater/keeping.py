@@ -20,7 +20,7 @@ from updater.sentences import Sentence
 from updater.sequences import TokenizedSentence
 from updater.settings import UpdateSettings
 from updater.targets import TeacherTargets, compute_targets
-from updater.unrelated import unrelated
+from updater.unrelated import is_named_elsewhere, unrelated
 
 MOST_ANCHOR_DRAWS = 3
 REWORDED_SHARE = 0.5
@@ -127,7 +127,7 @@ class Keeper:
             return bool(self._log.experiences_mentioning(lineage, words, limit=1))
 
         def has_history(words: Sequence[str], experience_id: int) -> bool:
-            return any(one.id != experience_id for one in self._log.experiences_mentioning(lineage, words, limit=2))
+            return is_named_elsewhere(self._log, lineage, words, experience_id)
 
         found = unknown_to_base(self._base, contexts, exchanged, is_mentioned)
         found += unknown_to_base(self._base, contexts, otherwise, has_history)

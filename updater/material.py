@@ -39,6 +39,7 @@ from updater.supersession import still_true_within_batch
 from updater.targets import TeacherTargets
 from updater.teacher import Taught, Teacher, taught
 from updater.understanding import understood
+from updater.unrelated import is_named_elsewhere
 from updater.writers import left_out, written_by_model
 from updater.writing import WrittenSentences, write_sentences
 
@@ -229,7 +230,7 @@ class MaterialMaker:
         def has_history(words: Sequence[str], experience_id: int) -> bool:
             if any(number == experience_id and set(words) <= text for number, text in told):
                 return True
-            return any(found.id != experience_id for found in self._log.experiences_mentioning(lineage, words, limit=2))
+            return is_named_elsewhere(self._log, lineage, words, experience_id)
 
         strangers = [anchor for anchor in anchors if anchor.words]
         return write_sentences(

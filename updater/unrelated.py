@@ -1,6 +1,7 @@
 """Anchors that are about nothing of a lineage.
 
-Knows: which subjects a lineage has learned or learns now. Refuses to know: where anchors come from, models.
+Knows: which subjects a lineage has learned or learns now, and whether another of its texts names something. Refuses to
+know: where anchors come from, models.
 
 theta_0 knows nothing of what a lineage was told. An anchor about it would teach that again.
 """
@@ -38,6 +39,11 @@ def unrelated(
         if not named[anchor] & known
         and not (anchor.words and log.experiences_mentioning(lineage, anchor.words, limit=1))
     ]
+
+
+def is_named_elsewhere(log: MemoryLog, lineage: str, words: Sequence[str], experience_id: int) -> bool:
+    """Whether the text of another experience of the lineage than this one holds all of the words."""
+    return any(found.id != experience_id for found in log.experiences_mentioning(lineage, words, limit=2))
 
 
 def _phrases(anchor: Anchor) -> Iterator[str]:

@@ -25,7 +25,7 @@ def test_a_measurement_that_fails_leaves_nothing(tmp_path: Path) -> None:
 
 def test_values_of_another_plan_are_refused_by_name_of_the_folder(tmp_path: Path) -> None:
     Kept(tmp_path, {"num_steps": 4})
-    with pytest.raises(BadInput, match=f"{tmp_path} holds what was measured with other settings"):
+    with pytest.raises(BadInput, match=f"{tmp_path} holds a run of other settings .num_steps is 4 there, 5 here"):
         Kept(tmp_path, {"num_steps": 5})
 
 
