@@ -88,7 +88,11 @@ def _slower(settings: UpdateSettings) -> Changes:
 
 
 def _more_near_misses(settings: UpdateSettings) -> Changes:
-    return {"near_miss_share": (1.0 + settings.near_miss_share) / 2, **_longer(settings)}
+    return {
+        "near_miss_share": (1.0 + settings.near_miss_share) / 2,
+        "replay_near_miss_share": (1.0 + settings.replay_near_miss_share) / 2,
+        **_longer(settings),
+    }
 
 
 def _more_replay(settings: UpdateSettings) -> Changes:

@@ -179,11 +179,12 @@ class UpdateSettings(BaseModel):
     batch_anchors: int = Field(default=6, ge=1, description="Anchors a step.")
     batch_replay: int = Field(default=14, ge=0, description="Replayed sentences a step.")
     near_miss_share: float = Field(
-        default=0.55,
+        default=0.45,
         ge=0,
         le=1,
-        description="Share of near misses in both batches: more of them mean less false recall, and less recall.",
+        description="Share of near misses in `batch_about`: more of them mean less false recall, and less recall.",
     )
+    replay_near_miss_share: float = Field(default=0.55, ge=0, le=1, description="The same in `batch_replay`.")
     lowest_adapted: float = Field(
         default=1 / 3,
         ge=0,

@@ -159,7 +159,7 @@ def train(
     optimizer = torch.optim.AdamW(to_train.groups, lr=settings.learning_rate, weight_decay=0.0)
     # Near misses outnumber questions; drawn together, they would teach and keep `unknown` before anything else.
     about_misses = round(settings.near_miss_share * settings.batch_about)
-    replay_misses = round(settings.near_miss_share * settings.batch_replay)
+    replay_misses = round(settings.replay_near_miss_share * settings.batch_replay)
     unrelated = (
         [one.sentence for one in (*sentences.anchors, *sentences.reading_anchors)] if settings.layer_weight else []
     )

@@ -8,9 +8,10 @@ from updater.settings import RetrySettings, UpdateSettings
 
 ASKED = UpdateSettings(
     learning_rate=1e-2, num_steps=50, batch_replay=18, batch_anchors=6, replay_weight=2.0, anchor_weight=1.0,
-    near_miss_share=0.5, layer_weight=5.0, least_passes=3.0,
+    near_miss_share=0.5, replay_near_miss_share=0.6, layer_weight=5.0, least_passes=3.0,
 )  # fmt: skip
 LONGER = {"num_steps": 100, "least_passes": 6.0}
+MORE_NEAR_MISSES = {"near_miss_share": 0.75, "replay_near_miss_share": 0.8}
 MORE_ANCHORS = LONGER | {"learning_rate": 5e-3, "batch_anchors": 12, "anchor_weight": 2.0, "layer_weight": 10.0}
 NOT_FINITE, DIVERGED = RefusalKind.NOT_FINITE, RefusalKind.DIVERGED
 
@@ -32,7 +33,7 @@ def changed(*kinds: RefusalKind) -> dict[str, float]:
         (NOT_FINITE, {"learning_rate": 1e-3}),
         (DIVERGED, {"learning_rate": 1e-3}),
         (RefusalKind.EFFICACY, LONGER),
-        (RefusalKind.FALSE_RECALL, LONGER | {"near_miss_share": 0.75}),
+        (RefusalKind.FALSE_RECALL, LONGER | MORE_NEAR_MISSES),
         (RefusalKind.RETENTION, LONGER | {"learning_rate": 5e-3, "batch_replay": 36, "replay_weight": 4.0}),
         (RefusalKind.READING, MORE_ANCHORS),
         (RefusalKind.DRIFT, MORE_ANCHORS),
@@ -44,7 +45,7 @@ def test_each_reason_has_its_answer(kind: RefusalKind, expected: dict[str, float
 
 def test_of_answers_to_several_reasons_the_safer_one_counts() -> None:
     both = changed(RefusalKind.DRIFT, RefusalKind.FALSE_RECALL)
-    assert both == changed(RefusalKind.DRIFT) | {"near_miss_share": 0.75}
+    assert both == changed(RefusalKind.DRIFT) | MORE_NEAR_MISSES
     assert changed(RefusalKind.FALSE_RECALL, RefusalKind.DRIFT) == both
 
 
