@@ -1,4 +1,4 @@
-"""Greedy decoding of one batch by one set of weights.
+"""Decoding of one batch by one set of weights.
 
 Knows prompts, caches, left padding and when an answer ends. Refuses to know which version serves, threads, queues
 and Ray: a batch is handed a model and requests, and every token of these requests comes from that model.
@@ -8,7 +8,7 @@ and Ray: a batch is handed a model and requests, and every token of these reques
 
 import inspect
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
@@ -20,14 +20,29 @@ from torch.nn.functional import pad
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
+from agent.sampling import GREEDY, Sampling, TokenLogprobs, draw, token_logprobs
 from memory_log.errors import SelfParamError
 from updater.caches import cache_argument
 
 FinishReason = Literal["stop", "length"]
+Verdict = Literal["go on", "stop", "give up"]
+Watch = Callable[[int, TokenLogprobs | None], Verdict]
+"""Called on the decoding thread with each token of an answer as it comes, the end not among them; it must be quick.
+
+"stop" ends the answer with this token; "give up" ends the request unanswered, since nobody waits for it any more.
+"""
 
 
 class GenerationFailed(SelfParamError, RuntimeError):
     """A request was accepted, but its version could not finish the answer; other requests are not affected."""
+
+
+class GenerationCancelled(SelfParamError, RuntimeError):
+    """The caller has given the answer up."""
+
+
+class DeadlinePassed(SelfParamError, TimeoutError):
+    """The answer was not finished within the time that its caller gave it; ask again, with more time."""
 
 
 class Generation(BaseModel):
@@ -46,6 +61,7 @@ class Generation(BaseModel):
     started_at: float  # monotonic seconds, when the request was bound to its version
     finished_at: float  # monotonic seconds
     min_top2_gap: float  # smallest gap between the two best logits over all steps; below 1e-4 is a near tie
+    logprobs: tuple[TokenLogprobs, ...] = ()  # of every token, where they were asked for
 
 
 @dataclass(eq=False)
@@ -56,7 +72,12 @@ class Request:
     version: int
     max_new_tokens: int
     started_at: float
+    sampling: Sampling = GREEDY
+    watch: Watch | None = None
+    deadline: float = math.inf  # on the server's clock
     future: "Future[Generation]" = field(default_factory=Future)
+    generator: torch.Generator | None = None
+    logprobs: list[TokenLogprobs] = field(default_factory=list)
     token_ids: list[int] = field(default_factory=list)
     min_top2_gap: float = math.inf
     finish_reason: FinishReason | None = None
@@ -76,10 +97,28 @@ class Request:
             started_at=self.started_at,
             finished_at=finished_at,
             min_top2_gap=self.min_top2_gap,
+            logprobs=tuple(self.logprobs),
         )
 
-    def take(self, token_id: int, top2: Sequence[float], eos_token_ids: Collection[int]) -> None:
-        """Add one decoded token and end the request where this was its last one."""
+    def choose(self, logits_V: Tensor, best_id: int) -> int:
+        """The next token; `best_id` is the greedy choice."""
+        if self.sampling.temperature == 0 or not bool(torch.isfinite(logits_V).all()):
+            return best_id  # logits that are not finite are reported by `take`
+        if self.generator is None:
+            self.generator = self.sampling.generator()
+        return draw(logits_V, self.sampling, self.generator)
+
+    def take(
+        self, token_id: int, top2: Sequence[float], eos_token_ids: Collection[int], logits_V: Tensor | None = None
+    ) -> None:
+        """Add one decoded token and end the request where this was its last one.
+
+        Args:
+            token_id: the token.
+            top2: the two best logits of its position.
+            eos_token_ids: tokens that end an answer.
+            logits_V: all logits, where log-probabilities are kept.
+        """
         best, second = top2
         if not math.isfinite(best):
             self.error = GenerationFailed(
@@ -92,8 +131,35 @@ class Request:
             self.finish_reason = "stop"
             return
         self.token_ids.append(token_id)
+        kept = None
+        if logits_V is not None and self.sampling.num_logprobs is not None:
+            kept = token_logprobs(logits_V, token_id, self.sampling.num_logprobs)
+            self.logprobs.append(kept)
         if len(self.token_ids) >= self.max_new_tokens:
             self.finish_reason = "length"
+        if self.watch is not None:
+            self._heed(self.watch, token_id, kept)
+
+    def _heed(self, watch: Watch, token_id: int, logprobs: TokenLogprobs | None) -> None:
+        try:
+            verdict = watch(token_id, logprobs)
+        except Exception as exc:  # noqa: BLE001 - a caller's function must not end other requests of the batch
+            self.error = GenerationFailed(f"what watches this answer failed ({exc!r}); other answers go on")
+            return
+        if verdict == "stop":
+            self.finish_reason = "stop"
+        elif verdict == "give up":
+            self.error = GenerationCancelled()
+
+    def expire(self, now: float) -> bool:
+        """End the request if its deadline has passed; whether it did."""
+        if now < self.deadline:
+            return False
+        self.error = DeadlinePassed(
+            f"the answer had {len(self.token_ids)} tokens when its time was over; ask again with more time, or for "
+            "fewer tokens"
+        )
+        return True
 
 
 class DecodeBatch:
@@ -126,6 +192,7 @@ class DecodeBatch:
         self._is_plain = is_plain
         self._eos_token_ids = eos_token_ids
         self._cache = DynamicCache(config=model.config)
+        self._has_begun = False
         longest = max(len(request.prompt_ids) for request in self.requests)
         paddings = [longest - len(request.prompt_ids) for request in self.requests]
         rows = [[pad_token_id] * n + list(r.prompt_ids) for n, r in zip(paddings, self.requests, strict=True)]
@@ -136,18 +203,33 @@ class DecodeBatch:
     @torch.inference_mode()
     def step(self) -> list[Request]:
         """Decode one token for every request (the first step reads the prompts); return those that ended with it."""
-        top2 = self._forward().float().topk(2, dim=-1)
-        for request, token_id, values in zip(
-            self.requests, top2.indices[:, 0].tolist(), top2.values.tolist(), strict=True
-        ):
-            request.take(token_id, values, self._eos_token_ids)
+        logits_BV = self._forward().float()
+        self._has_begun = True
+        top2 = logits_BV.topk(2, dim=-1)
+        token_ids: list[int] = top2.indices[:, 0].tolist()
+        for row, (request, values) in enumerate(zip(self.requests, top2.values.tolist(), strict=True)):
+            if request.sampling.is_plain:
+                request.take(token_ids[row], values, self._eos_token_ids)
+            else:
+                token_ids[row] = request.choose(logits_BV[row], token_ids[row])
+                request.take(token_ids[row], values, self._eos_token_ids, logits_BV[row])
+        self._input_BT = torch.tensor(token_ids, dtype=torch.long, device=logits_BV.device).unsqueeze(1)
+        finished = self._drop_finished()
+        self._mask_BS = pad(self._mask_BS, (0, 1), value=1)
+        return finished
+
+    @torch.inference_mode()
+    def expire(self, now: float) -> list[Request]:
+        """End the requests whose deadline has passed, between two steps; before the first one it ends none."""
+        late = [request for request in self.requests if request.expire(now)] if self._has_begun else []
+        return self._drop_finished() if late else []
+
+    def _drop_finished(self) -> list[Request]:
         kept = [row for row, request in enumerate(self.requests) if not request.is_finished]
         finished = [request for request in self.requests if request.is_finished]
-        self._input_BT = top2.indices[:, :1]
         if finished and kept:
             self._keep_rows(torch.tensor(kept, device=self._input_BT.device))
         self.requests = [self.requests[row] for row in kept]
-        self._mask_BS = pad(self._mask_BS, (0, 1), value=1)
         return finished
 
     def _forward(self) -> Tensor:

@@ -4,6 +4,7 @@ Knows batches by version. Refuses to know threads, locks, which version serves, 
 """
 
 import logging
+import math
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
@@ -72,9 +73,16 @@ class BatchSchedule:
         )
         return []
 
-    def turn(self) -> list[Request]:
-        """Decode one token for every request that has joined; return the requests that ended."""
+    def turn(self, now: float = -math.inf) -> list[Request]:
+        """Decode one token for every request that has joined; return the requests that ended.
+
+        Args:
+            now: the moment by which deadlines are judged.
+        """
         ended: list[Request] = []
+        for batch in self._batches:
+            ended += batch.expire(now)
+        self._batches = [batch for batch in self._batches if batch.requests]
         merged_into: dict[int, DecodeBatch] = {}
         for batch in self._batches:
             ended += _guarded(batch.step, batch.requests, batch)

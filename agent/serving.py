@@ -4,6 +4,7 @@ Knows versions that are loaded, requests bound to them, and one worker thread th
 weights come from, tokenizers, HTTP and Ray.
 """
 
+import math
 import operator
 import threading
 import time
@@ -16,7 +17,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from agent.buffers import ModelSkeleton, same_weights
-from agent.decoding import Generation, Request
+from agent.decoding import Generation, GenerationCancelled, Request, Watch
+from agent.sampling import GREEDY, Sampling
 from agent.schedule import BatchSchedule
 from agent.versions import LoadedVersion, LoadedVersions
 from memory_log.closing import Closing
@@ -24,6 +26,10 @@ from memory_log.errors import BadInput, DeltaMismatch, NotAModel, SelfParamError
 from updater.caches import has_plain_cache, reads_a_cache
 
 NUM_SWAPS_KEPT = 1000  # newest entries of the statistics; a server may run for months
+
+
+class ServerBusy(SelfParamError, RuntimeError):
+    """As many requests wait as the server lets wait; ask again in a moment."""
 
 
 class ServerClosed(SelfParamError, RuntimeError):
@@ -53,9 +59,10 @@ class ServerStats(BaseModel):
     num_requests: int  # accepted; each ends answered, failed or cancelled
     num_answered: int
     num_failed: int  # accepted but not answered
-    num_cancelled: int  # withdrawn by the caller before decoding began
-    num_refused: int  # never accepted: bad input, a version that is not loaded
+    num_cancelled: int  # withdrawn by the caller
+    num_refused: int  # never accepted: bad input, a version that is not loaded, a full queue
     num_in_flight: int
+    num_waiting: int  # of those, the ones whose decoding has not begun
     num_tokens: int
     serving_version: int
     loaded_versions: tuple[int, ...]
@@ -63,7 +70,7 @@ class ServerStats(BaseModel):
 
 
 class ModelServer(Closing):
-    """Answers prompts greedily in batches and swaps weights between two requests, never within one.
+    """Answers prompts in batches and swaps weights between two requests, never within one.
 
     Args:
         model: Hugging Face causal LM with the weights of `version`; put into eval mode. It belongs to the server from
@@ -71,6 +78,7 @@ class ModelServer(Closing):
         eos_token_ids: Tokens that end an answer.
         pad_token_id: Any valid id; it fills up shorter prompts and is masked.
         max_batch: Requests of one version that are decoded together.
+        max_waiting: Most requests that wait for their first token; None bounds nothing.
         max_versions: Versions kept loaded, at least 2. The least recently used one without requests goes first;
             versions with unfinished requests stay even above this number.
         version: The number of the weights in `model`.
@@ -90,6 +98,7 @@ class ModelServer(Closing):
         eos_token_ids: Collection[int],
         pad_token_id: int,
         max_batch: int = 16,
+        max_waiting: int | None = None,
         max_versions: int = 3,
         version: int = 0,
         clock: Callable[[], float] = time.monotonic,
@@ -115,7 +124,7 @@ class ModelServer(Closing):
             max_batch=max_batch,
             is_plain=has_plain_cache(model),
         )  # used by the worker thread alone
-        self._clock = clock
+        self._clock, self._max_waiting = clock, max_waiting
 
         self._changed = threading.Condition()  # guards everything below; never held during a forward pass
         self._versions = LoadedVersions(version, model, max_versions=max_versions)
@@ -126,8 +135,21 @@ class ModelServer(Closing):
         self._worker = threading.Thread(target=self._decode_until_closed, name="model-server", daemon=True)
         self._worker.start()
 
+    @property
+    def serving_version(self) -> int:
+        """The version that new requests bind to."""
+        with self._changed:
+            return self._versions.serving
+
     def submit(
-        self, prompt_ids: Sequence[int], *, version: int | None = None, max_new_tokens: int = 48
+        self,
+        prompt_ids: Sequence[int],
+        *,
+        version: int | None = None,
+        max_new_tokens: int = 48,
+        sampling: Sampling = GREEDY,
+        watch: Watch | None = None,
+        timeout_seconds: float = math.inf,
     ) -> "Future[Generation]":
         """Bind a request to a version now and return its future answer. Thread-safe; does not block on decoding.
 
@@ -136,6 +158,9 @@ class ModelServer(Closing):
             version: A loaded version, or None for the one that serves at this moment.
             max_new_tokens: The answer ends here at the latest (`finish_reason` "length"), or where the model's
                 longest sequence ends.
+            sampling: How tokens are chosen; greedily by default.
+            watch: Called on the decoding thread with each token as it comes, see `agent.decoding.Watch`.
+            timeout_seconds: From now; a request that has not ended by then fails with `DeadlinePassed`.
 
         Returns:
             A future with the answer; cancelling it works until decoding has begun.
@@ -143,6 +168,7 @@ class ModelServer(Closing):
         Raises:
             BadInput: The prompt is empty, too long, or holds ids that the model does not have.
             UnknownVersion: The version is not loaded.
+            ServerBusy: As many requests wait as may.
             ServerClosed: The server was closed.
             TypeError: An id is not a whole number.
         """
@@ -154,10 +180,15 @@ class ModelServer(Closing):
                 max_new_tokens = self._checked_max_new_tokens(prompt, max_new_tokens)
                 bound = self._versions.serving if version is None else version
                 loaded = self._versions.get(bound)
+                self._check_room()
             except SelfParamError:
                 self._counts["refused"] += 1
                 raise
-            request = Request(prompt, bound, max_new_tokens, started_at=self._clock())
+            now = self._clock()
+            request = Request(
+                prompt, bound, max_new_tokens, started_at=now, sampling=sampling, watch=watch,
+                deadline=now + timeout_seconds,
+            )  # fmt: skip
             loaded.num_in_flight += 1
             self._counts["requests"] += 1
             self._waiting.append(request)
@@ -225,6 +256,7 @@ class ModelServer(Closing):
             return ServerStats(
                 **counts,
                 num_in_flight=self._versions.num_in_flight,
+                num_waiting=len(self._waiting),
                 serving_version=self._versions.serving,
                 loaded_versions=self._versions.numbers,
                 swaps=tuple(self._swaps),
@@ -242,6 +274,13 @@ class ModelServer(Closing):
         self._settle([request for request in dropped if self._begin(request)])
         if threading.current_thread() is not self._worker:
             self._worker.join()
+
+    def _check_room(self) -> None:
+        if self._max_waiting is not None and len(self._waiting) >= self._max_waiting:
+            raise ServerBusy(
+                f"{len(self._waiting)} requests wait already, which is the most that this server lets wait; ask again "
+                "in a moment"
+            )
 
     def _checked_max_new_tokens(self, prompt: tuple[int, ...], max_new_tokens: int) -> int:
         if not prompt or max_new_tokens < 1:
@@ -266,7 +305,7 @@ class ModelServer(Closing):
 
     def _decode_until_closed(self) -> None:
         while self._let_join():
-            self._settle(self._schedule.turn())
+            self._settle(self._schedule.turn(self._clock()))
 
     def _let_join(self) -> bool:
         """Wait for work and hand what fits to the schedule; False when closed and done."""
@@ -275,10 +314,15 @@ class ModelServer(Closing):
                 if self._is_closed:
                     return False
                 self._changed.wait()
+            now = self._clock()
+            late = [request for request in self._waiting if request.expire(now)]
+            for request in late:
+                self._waiting.remove(request)
             joining: defaultdict[int, list[Request]] = defaultdict(list)
             for request in self._schedule.take_from(self._waiting):
                 joining[request.version].append(request)
             models = {version: self._versions.get(version).model for version in joining}
+        self._settle([request for request in late if self._begin(request)])
         for version, requests in joining.items():
             begun = [request for request in requests if self._begin(request)]
             if begun:
@@ -299,7 +343,7 @@ class ModelServer(Closing):
         finished_at = self._clock()
         with self._changed:
             for request in ended:
-                self._counts["answered" if request.error is None else "failed"] += 1
+                self._counts[_outcome(request)] += 1
                 self._counts["tokens"] += len(request.token_ids)
                 self._versions.unbind(request.version)
         for request in ended:
@@ -307,3 +351,9 @@ class ModelServer(Closing):
                 request.future.set_exception(request.error)
             else:
                 request.future.set_result(request.generation(finished_at))
+
+
+def _outcome(request: Request) -> str:
+    if request.error is None:
+        return "answered"
+    return "cancelled" if isinstance(request.error, GenerationCancelled) else "failed"

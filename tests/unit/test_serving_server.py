@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 from transformers import LlamaForCausalLM
 
-from agent.decoding import GenerationFailed
-from agent.serving import ModelServer, ServerClosed
+from agent.decoding import DeadlinePassed, GenerationCancelled, GenerationFailed, Verdict
+from agent.sampling import Sampling, TokenLogprobs
+from agent.serving import ModelServer, ServerBusy, ServerClosed
 from memory_log.errors import BadInput, DeltaCorrupt, DeltaMismatch, UnknownVersion
 from tests.serving_fixtures import (
     EOS,
@@ -294,3 +295,99 @@ def test_closing_finishes_what_is_decoded_and_fails_what_waits() -> None:
         server.prepare(1, version_weights(1))
     stats = server.stats()
     assert (stats.num_answered, stats.num_failed, stats.num_in_flight) == (1, 1, 0)
+
+
+def test_a_seeded_answer_does_not_depend_on_who_shares_its_batch(server: ModelServer) -> None:
+    asked = list(prompts(6, seed=3))
+    sampling = Sampling(temperature=1.0, top_p=0.9, seed=11)
+    alone = [server.submit(prompt, sampling=sampling).result(60).token_ids for prompt in asked]
+    together = [server.submit(prompt, sampling=sampling) for prompt in asked]
+    greedy = [server.submit(prompt) for prompt in asked]
+    assert [future.result(60).token_ids for future in together] == alone
+    assert [future.result(60).token_ids for future in greedy] != alone
+
+
+def test_every_token_is_shown_as_it_comes_with_its_logprob(server: ModelServer) -> None:
+    seen: list[tuple[int, TokenLogprobs | None]] = []
+
+    def watch(token_id: int, logprobs: TokenLogprobs | None) -> Verdict:
+        seen.append((token_id, logprobs))
+        return "go on"
+
+    prompt = next(prompts(1, seed=4))
+    answer = server.submit(prompt, watch=watch, sampling=Sampling(num_logprobs=2)).result(60)
+    assert [token_id for token_id, _ in seen] == list(answer.token_ids)
+    assert [kept for _, kept in seen] == list(answer.logprobs)
+    logits = tiny_model()(input_ids=torch.tensor([prompt])).logits[0, -1].detach()
+    assert answer.logprobs[0].logprob == pytest.approx(float(logits.log_softmax(-1).max()), abs=1e-4)
+    assert answer.token_ids == answer_alone(tiny_model(), prompt, 48)
+
+
+def test_who_watches_may_end_an_answer_or_give_it_up() -> None:
+    verdicts: dict[str, Verdict] = {"stopped": "stop", "given up": "give up"}
+    with ModelServer(tiny_model(), eos_token_ids=(), pad_token_id=PAD) as server:
+        futures = {
+            name: server.submit([20], watch=lambda _id, _logprobs, verdict=verdict: verdict)  # type: ignore[misc]
+            for name, verdict in verdicts.items()
+        }
+        bystander = server.submit([20], max_new_tokens=30)
+        ended = futures["stopped"].result(60)
+        assert (len(ended.token_ids), ended.finish_reason) == (1, "stop")
+        with pytest.raises(GenerationCancelled):
+            futures["given up"].result(60)
+        assert len(bystander.result(60).token_ids) == 30
+        stats = server.stats()
+        assert (stats.num_answered, stats.num_cancelled, stats.num_failed, stats.num_in_flight) == (2, 1, 0, 0)
+
+
+def test_a_watcher_that_fails_ends_its_own_answer_only() -> None:
+    def failing(_token_id: int, _logprobs: TokenLogprobs | None) -> Verdict:
+        raise ZeroDivisionError
+
+    with ModelServer(tiny_model(), eos_token_ids=(), pad_token_id=PAD) as server:
+        failed, bystander = server.submit([20], watch=failing), server.submit([21], max_new_tokens=5)
+        with pytest.raises(GenerationFailed, match="ZeroDivisionError"):
+            failed.result(60)
+        assert len(bystander.result(60).token_ids) == 5
+
+
+def test_a_deadline_ends_what_waits_and_what_is_being_decoded() -> None:
+    now = [0.0]
+
+    def passing(_token_id: int, _logprobs: TokenLogprobs | None) -> Verdict:
+        now[0] += 1.0
+        return "go on"
+
+    with ModelServer(
+        tiny_model(), eos_token_ids=(), pad_token_id=PAD, max_batch=1, clock=lambda: now[0]
+    ) as server:
+        decoded = server.submit([20], watch=passing, timeout_seconds=4.5, max_new_tokens=100)
+        waiting = server.submit([21], timeout_seconds=2.5)
+        patient = server.submit([22], max_new_tokens=3)
+        for late in (waiting, decoded):
+            with pytest.raises(DeadlinePassed, match="its time was over"):
+                late.result(60)
+        assert len(patient.result(60).token_ids) == 3
+        assert server.stats().num_failed == 2
+
+
+def test_a_full_queue_refuses_and_takes_requests_again_later() -> None:
+    gate, begun = threading.Event(), threading.Event()
+
+    def holding(_token_id: int, _logprobs: TokenLogprobs | None) -> Verdict:
+        begun.set()
+        gate.wait(60)
+        return "go on"
+
+    with ModelServer(tiny_model(), eos_token_ids=(), pad_token_id=PAD, max_batch=1, max_waiting=2) as server:
+        first = server.submit([20], watch=holding, max_new_tokens=2)
+        assert begun.wait(60)
+        waiting = [server.submit([21], max_new_tokens=2) for _ in range(2)]
+        with pytest.raises(ServerBusy, match="ask again"):
+            server.submit([22])
+        assert server.stats().num_waiting == 2
+        gate.set()
+        for future in (first, *waiting):
+            assert len(future.result(60).token_ids) == 2
+        assert len(server.submit([22], max_new_tokens=2).result(60).token_ids) == 2
+        assert server.stats().num_refused == 1
