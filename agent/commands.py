@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from agent.cli_display import (
     VERSION_HEADINGS,
@@ -28,6 +28,9 @@ from memory_log.log import MemoryLog
 from memory_log.records import ClaimOrder, ExperienceState, Fact, NewExperience, VersionState
 from updater.candidates import described
 from updater.report import Attempt, UpdateReport
+
+if TYPE_CHECKING:
+    from agent.api.keys import Scope
 
 
 class Options(argparse.Namespace):
@@ -99,6 +102,21 @@ class Options(argparse.Namespace):
     writers: list[tuple[str, float]]
     changes: list[tuple[str, str | int | float | bool]]
     settings_file: str | None
+
+    host: str
+    port: int
+    is_without_learning: bool
+    requests_per_minute: int | None
+    max_batch: int
+    max_waiting: int
+    max_versions: int
+    threads: int | None
+    batch_size: int
+    max_wait_seconds: float
+    surprise_nats: float | None
+    is_until_eof: bool
+    key_name: str
+    scopes: "list[Scope] | None"
 
 
 def tell(options: Options) -> int:

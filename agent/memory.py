@@ -121,8 +121,9 @@ class AgentMemory(Closing):
         anchors: str | None = None,
         writer: Writer | None = None,
         chosen: HomeSettings | None = None,
+        owner: str | None = None,
     ) -> None:
-        self.home, self.lineage = home, lineage
+        self.home, self.lineage, self._owner = home, lineage, owner or worker_name()
         self.log: MemoryLog = home.open_log()
         self._device, self._settings, self._gate, self._writer, self._chosen = device, settings, gate, writer, chosen
         self._filter = filter_for(home, filter)
@@ -143,6 +144,7 @@ class AgentMemory(Closing):
         anchors: str | None = None,
         writer: Writer | None = None,
         chosen: HomeSettings | None = None,
+        owner: str | None = None,
         to_write: bool = True,
     ) -> Self:
         """Open a home folder, and make it where there is none.
@@ -161,6 +163,7 @@ class AgentMemory(Closing):
             writer: who writes questions and statements about experiences; None takes who `selfparam.toml` names, else
                 the model itself.
             chosen: what counts in place of the home's `selfparam.toml`; None reads that.
+            owner: the name under which updates hold their leases; None is one that no other live process has.
             to_write: whether a home that cannot be written is refused; otherwise its memory can still be asked.
 
         Raises:
@@ -169,7 +172,7 @@ class AgentMemory(Closing):
         opened = Home.open(home, model=model, to_write=to_write)
         return cls(
             opened, lineage=lineage, device=device, settings=settings, gate=gate, filter=filter, anchors=anchors,
-            writer=writer, chosen=chosen,
+            writer=writer, chosen=chosen, owner=owner,
         )  # fmt: skip
 
     def close(self) -> None:
@@ -199,7 +202,7 @@ class AgentMemory(Closing):
             self.log,
             self.home.blob_store(),
             anchors=anchors_for(self.base, self._anchors),
-            owner=worker_name(),
+            owner=self._owner,
             settings=self._settings or chosen.update,
             gate=self._gate or chosen.gate,
             experience_filter=self._filter,

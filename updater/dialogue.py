@@ -137,6 +137,33 @@ class Dialogue:
             messages = [{"role": "user", "content": f"{system}\n\n{question}" if system else question}]
         return self._encode(_rendered(self.tokenizer, messages), special=False)
 
+    def conversation_ids(self, turns: Sequence[tuple[str, str]]) -> list[int]:
+        """Token ids of a whole conversation, up to where the next answer begins.
+
+        One question is put as `prompt_ids` puts it, in the words in which updates teach. Anything longer is left as it
+        was said; a system message goes before the first question where the chat template takes none.
+
+        Args:
+            turns: (role, text), the role `system`, `user` or `assistant`; the last is a user's.
+
+        Raises:
+            NotAModel: the chat template cannot render such a conversation.
+        """
+        if len(turns) == 1:
+            return self.prompt_ids(turns[0][1])
+        if self.tokenizer.chat_template is None:
+            spoken = {"system": "{}\n", "user": "Question: {}", "assistant": "Answer: {}\n"}
+            text = "\n".join(spoken[role].format(said) for role, said in turns)
+            return self._encode(f"{text}\nAnswer:", special=True)
+        messages = [{"role": role, "content": said} for role, said in turns]
+        if not self._has_system_role:
+            messages = _with_system_in_question(messages)
+        return self._encode(_rendered(self.tokenizer, messages), special=False)
+
+    def text_ids(self, text: str) -> list[int]:
+        """Token ids of plain text that the model is to go on with, with what its tokenizer puts at a beginning."""
+        return self._encode(text, special=True)
+
     @property
     def is_chat(self) -> bool:
         """Whether the model is spoken to in turns."""
@@ -183,6 +210,16 @@ def _passes_on_system_messages(tokenizer: PreTrainedTokenizerBase) -> bool:
         _rendered(tokenizer, [question])
         return False
     return "these notes" in rendered
+
+
+def _with_system_in_question(messages: Sequence[dict[str, str]]) -> list[dict[str, str]]:
+    system = "\n\n".join(message["content"] for message in messages if message["role"] == "system")
+    others = [message for message in messages if message["role"] != "system"]
+    if not system:
+        return others
+    first = next(place for place, message in enumerate(others) if message["role"] == "user")
+    asked = {"role": "user", "content": f"{system}\n\n{others[first]['content']}"}
+    return [*others[:first], asked, *others[first + 1 :]]
 
 
 def _rendered(tokenizer: PreTrainedTokenizerBase, messages: Sequence[dict[str, str]]) -> str:

@@ -145,3 +145,32 @@ def test_a_damaged_style_file_is_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / STYLE_FILE).write_bytes(content)
     with pytest.raises(NotAModel, match=STYLE_FILE):
         PromptStyle.for_model(tmp_path)
+
+
+def test_one_question_is_put_as_updates_put_it_and_more_turns_as_they_were_said() -> None:
+    dialogue = household_dialogue()
+    assert dialogue.conversation_ids([("user", "Where?")]) == dialogue.prompt_ids("Where?")
+    noted = dialogue.conversation_ids([("system", "The mug is here."), ("user", "Where?")])
+    assert noted == dialogue.prompt_ids("Where?", ["The mug is here."])
+    longer = dialogue.conversation_ids([("user", "hello."), ("assistant", "hello"), ("user", "Where?")])
+    assert longer[-len(dialogue.prompt_ids("Where?")[1:]) :] == dialogue.prompt_ids("Where?")[1:]
+
+
+def test_a_template_without_a_system_role_gets_system_messages_before_the_first_question() -> None:
+    tokenizer = copy.deepcopy(tiny_tokenizer())
+    tokenizer.chat_template = (
+        "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+        "<{{ m.role }}>{{ m.content }}{% endfor %}{% if add_generation_prompt %}<agent>{% endif %}"
+    )
+    dialogue = Dialogue(tokenizer, PromptStyle())
+    turns = [("system", "be kind"), ("user", "hi"), ("assistant", "yes"), ("user", "where")]
+    text = tokenizer.decode(dialogue.conversation_ids(turns))
+    assert "be kind" in text and text.index("be kind") < text.index("hi") < text.index("where")
+
+
+def test_a_model_without_a_template_reads_a_conversation_as_questions_and_answers() -> None:
+    tokenizer = copy.deepcopy(tiny_tokenizer())
+    tokenizer.chat_template = None
+    dialogue = Dialogue(tokenizer, PromptStyle())
+    text = tokenizer.decode(dialogue.conversation_ids([("user", "hi"), ("assistant", "yes"), ("user", "where")]))
+    assert text.count("question") == 2 and text.rstrip().endswith("answer:")
