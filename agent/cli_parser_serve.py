@@ -54,6 +54,12 @@ def add_serve(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "--threads", type=positive, metavar="N",
         help="CPU threads for answers (default: 1 for a model below 20 million weights, else all)",
     )  # fmt: skip
+    serve.add_argument(
+        "--swap", choices=("auto", "copy", "in-place"), default="auto",
+        help="how a new version comes in: as a copy of the model, or into the same weights, for which the base model "
+        "is written into the home once more while the server runs; auto takes copies for a model below 20 million "
+        "weights (default: auto)",
+    )  # fmt: skip
     _add_schedule(serve)
     add_settings_options(serve)
     learn = add_command(

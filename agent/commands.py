@@ -111,6 +111,7 @@ class Options(argparse.Namespace):
     max_waiting: int
     max_versions: int
     threads: int | None
+    swap: Literal["auto", "copy", "in-place"]
     batch_size: int
     max_wait_seconds: float
     surprise_nats: float | None

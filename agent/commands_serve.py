@@ -41,6 +41,8 @@ def serve(options: Options) -> int:
     from agent.learner_process import LearnerProcess
     from agent.memory import AgentMemory
     from updater.fold import VersionWeights
+    from updater.language_model import weights_of
+    from updater.streaming import WeightsOnDisk
 
     is_local = _is_loopback(options.host)
     home = Home.open(options.home, model=options.model)
@@ -56,10 +58,12 @@ def serve(options: Options) -> int:
         base = memory.base
         num_weights = sum(parameter.numel() for parameter in base.model.parameters())
         torch.set_num_threads(options.threads or (1 if num_weights < SMALL_MODEL else os.cpu_count() or 1))
-        weights = VersionWeights(base, memory.log, home.blob_store())
+        in_place = options.swap == "in-place" or (options.swap == "auto" and num_weights >= SMALL_MODEL)
+        stored = WeightsOnDisk(weights_of(base.model), home.path) if in_place else None
+        weights = VersionWeights(base, memory.log, home.blob_store(), base_weights=stored)
         with FollowingServer(
-            base, memory.log, weights, options.lineage, max_batch=options.max_batch, max_waiting=options.max_waiting,
-            max_versions=options.max_versions,
+            base, memory.log, weights, options.lineage, in_place=in_place, max_batch=options.max_batch,
+            max_waiting=options.max_waiting, max_versions=options.max_versions,
         ) as following:  # fmt: skip
             learner = None if options.is_without_learning else LearnerProcess(_learning(options))
             service = Service(

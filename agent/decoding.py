@@ -6,6 +6,7 @@ and Ray: a batch is handed a model and requests, and every token of these reques
 
 # B = rows of the batch, T = positions of this step, S = positions seen so far (left padding included), V = vocabulary
 
+import contextlib
 import inspect
 import math
 from collections.abc import Callable, Collection, Sequence
@@ -20,6 +21,7 @@ from torch.nn.functional import pad
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
+from agent.overlay import Overlay
 from agent.sampling import GREEDY, Sampling, TokenLogprobs, draw, token_logprobs
 from memory_log.errors import SelfParamError
 from updater.caches import cache_argument
@@ -171,6 +173,7 @@ class DecodeBatch:
         eos_token_ids: Tokens that end an answer.
         pad_token_id: Fills up shorter prompts from the left; masked, so any valid id gives the same answers.
         is_plain: `updater.caches.has_plain_cache(model)`.
+        overlay: what the version adds to the model's weights; None where it has them as they are.
     """
 
     def __init__(
@@ -181,10 +184,11 @@ class DecodeBatch:
         eos_token_ids: Collection[int],
         pad_token_id: int,
         is_plain: bool,
+        overlay: Overlay | None = None,
     ) -> None:
         self.requests = list(requests)
         self.version = self.requests[0].version
-        self._model = model
+        self._model, self._overlay = model, overlay
         self._forward_names = frozenset(inspect.signature(model.forward).parameters)
         argument = cache_argument(model)
         assert argument is not None, "the server refuses models that take no cache"
@@ -241,13 +245,14 @@ class DecodeBatch:
             options["position_ids"] = (self._mask_BS.cumsum(-1) - 1).clamp(min=0)[:, -num_positions:]
         if "logits_to_keep" in self._forward_names:
             options["logits_to_keep"] = 1
-        output = self._model(
-            input_ids=self._input_BT,
-            attention_mask=self._mask_BS,
-            use_cache=True,
-            **{self._cache_argument: self._cache},
-            **options,
-        )
+        with self._overlay.on() if self._overlay is not None else contextlib.nullcontext():
+            output = self._model(
+                input_ids=self._input_BT,
+                attention_mask=self._mask_BS,
+                use_cache=True,
+                **{self._cache_argument: self._cache},
+                **options,
+            )
         logits_BV: Tensor = output.logits[:, -1]
         return logits_BV
 
@@ -268,7 +273,7 @@ class DecodeBatch:
     @torch.inference_mode()
     def absorb(self, other: "DecodeBatch") -> list[Request]:
         """Take over the rows of another plain batch of the same version, both past their first step; none ends."""
-        assert self._is_plain and self._model is other._model, "only plain caches of one version can be merged"
+        assert self._is_plain and self.version == other.version, "only plain caches of one version can be merged"
         longest = max(self._mask_BS.shape[1], other._mask_BS.shape[1])
         for mine, theirs in zip(self._cache.layers, other._cache.layers, strict=True):
             # The mask already counts the token that the next step reads; the caches do not hold it yet.

@@ -12,6 +12,7 @@ from functools import partial
 from transformers import PreTrainedModel
 
 from agent.decoding import DecodeBatch, GenerationFailed, Request
+from agent.overlay import Overlay
 
 logger = logging.getLogger(__name__)
 
@@ -54,14 +55,25 @@ class BatchSchedule:
         waiting.extend(left)
         return taken
 
-    def join(self, model: PreTrainedModel, requests: Collection[Request]) -> list[Request]:
-        """Let requests of one version, whose weights are in `model`, begin with the next turn; return failed ones."""
+    def join(
+        self, model: PreTrainedModel, requests: Collection[Request], overlay: Overlay | None = None
+    ) -> list[Request]:
+        """Let requests of one version begin with the next turn; return failed ones.
+
+        Args:
+            model: with the version's weights, or those that the overlay adds to.
+            requests: of the version.
+            overlay: what the version adds to the model's weights.
+        """
         groups: defaultdict[int, list[Request]] = defaultdict(list)
         for request in requests:
             groups[0 if self._is_plain else len(request.prompt_ids)].append(request)
-        return [failed for group in groups.values() for failed in _guarded(partial(self._add, model, group), group)]
+        failed: list[Request] = []
+        for group in groups.values():
+            failed += _guarded(partial(self._add, model, group, overlay), group)
+        return failed
 
-    def _add(self, model: PreTrainedModel, group: Sequence[Request]) -> list[Request]:
+    def _add(self, model: PreTrainedModel, group: Sequence[Request], overlay: Overlay | None) -> list[Request]:
         self._batches.append(
             DecodeBatch(
                 model,
@@ -69,6 +81,7 @@ class BatchSchedule:
                 eos_token_ids=self._eos_token_ids,
                 pad_token_id=self._pad_token_id,
                 is_plain=self._is_plain,
+                overlay=overlay,
             )
         )
         return []

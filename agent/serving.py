@@ -11,6 +11,8 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
+from functools import partial
+from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
@@ -18,18 +20,26 @@ from transformers import PreTrainedModel
 
 from agent.buffers import ModelSkeleton, same_weights
 from agent.decoding import Generation, GenerationCancelled, Request, Watch
+from agent.overlay import Overlay, fits_over
 from agent.sampling import GREEDY, Sampling
 from agent.schedule import BatchSchedule
 from agent.versions import LoadedVersion, LoadedVersions
 from memory_log.closing import Closing
 from memory_log.errors import BadInput, DeltaMismatch, NotAModel, SelfParamError
 from updater.caches import has_plain_cache, reads_a_cache
+from updater.delta import Change, LowRank
+
+Result = TypeVar("Result")
 
 NUM_SWAPS_KEPT = 1000  # newest entries of the statistics; a server may run for months
 
 
 class ServerBusy(SelfParamError, RuntimeError):
     """As many requests wait as the server lets wait; ask again in a moment."""
+
+
+class OverlayPending(SelfParamError, RuntimeError):
+    """The version that serves is not merged into its weights yet; one delta at a time lies beside them."""
 
 
 class ServerClosed(SelfParamError, RuntimeError):
@@ -129,6 +139,7 @@ class ModelServer(Closing):
         self._changed = threading.Condition()  # guards everything below; never held during a forward pass
         self._versions = LoadedVersions(version, model, max_versions=max_versions)
         self._waiting: deque[Request] = deque()
+        self._chores: deque[Callable[[], None]] = deque()  # done between two steps, one each
         self._swaps: deque[Swap] = deque(maxlen=NUM_SWAPS_KEPT)
         self._counts = dict.fromkeys(("requests", "answered", "failed", "cancelled", "refused", "tokens"), 0)
         self._is_closed = False
@@ -221,7 +232,7 @@ class ModelServer(Closing):
                 held = self._versions.add(version, built)
             if held is built:
                 return
-        if not same_weights(held.model, state_dict):
+        if held.overlay is None and not same_weights(held.model, state_dict):
             raise DeltaMismatch(
                 f"version {version} is loaded with other weights than the ones given now; numbers are never reused, "
                 "give the new weights a new one"
@@ -248,6 +259,112 @@ class ModelServer(Closing):
                     num_in_flight=self._versions.num_in_flight - loaded.num_in_flight,
                 )
             )
+
+    def lay_over(self, version: int, changes: Mapping[str, Change], *, below: int) -> None:
+        """Make a version ready as factors beside another one's weights: no second copy, and next to no time.
+
+        `activate` then lets it serve, and `merge` puts it into the weights once older requests have ended.
+
+        Args:
+            version: Its number; one that is loaded already stays as it is.
+            changes: What it adds to the version below.
+            below: A loaded version, as a rule the one that serves.
+
+        Raises:
+            DeltaMismatch: The changes are not factors of untied linear layers; use `prepare`.
+            OverlayPending: A version lies over those weights already; merge or discard it first, or use `prepare`.
+            UnknownVersion: The version below is not loaded.
+            ServerClosed: The server was closed.
+        """
+        started = self._clock()
+        with self._changed:
+            if version in self._versions.numbers:
+                return
+            model = self._versions.get(below).model
+            if any(self._versions.get(one).overlay is not None for one in (below, *self._versions.sharing(below))):
+                raise OverlayPending
+        factors = {name: change for name, change in changes.items() if isinstance(change, LowRank)}
+        if len(factors) < len(changes) or not fits_over(model, changes):
+            raise DeltaMismatch(f"version {version} changes more than linear layers by factors; prepare it as a copy")
+        overlay = self._between_steps(lambda: Overlay(model, factors))
+        with self._changed:
+            self._versions.add(version, LoadedVersion(model, overlay, prepare_seconds=self._clock() - started))
+
+    def merge(self, version: int, folded: Callable[[str], Tensor], *, timeout_seconds: float) -> bool:
+        """Overwrite the weights below a version with its own, layer by layer between two steps.
+
+        From when it begins, the versions that had those weights are no longer loaded. Where `folded` fails, the layers
+        not reached keep their factors: answers go on being this version's, and merging again goes on from there.
+
+        Args:
+            version: One that was laid over; another one is merged already.
+            folded: The whole weight of a layer by name. Called on this thread, one layer at a time.
+            timeout_seconds: How long to wait for requests of the versions below.
+
+        Returns:
+            False where such requests, or the choice of what serves, still need the weights.
+
+        Raises:
+            UnknownVersion: The version is not loaded.
+        """
+        with self._changed:
+            held = self._versions.get(version)
+            if held.overlay is None:
+                return True
+            overlay = held.overlay
+            if not self._changed.wait_for(lambda: not self._needed_below(version), timeout_seconds):
+                return False
+            for below in self._versions.sharing(version):
+                self._versions.take_out(below)
+        for name in overlay.names:
+            self._between_steps(partial(overlay.overwrite, name, folded(name)))
+        with self._changed:
+            held.overlay = None
+        return True
+
+    def _needed_below(self, version: int) -> bool:
+        return any(
+            below == self._versions.serving or self._versions.get(below).num_in_flight
+            for below in self._versions.sharing(version)
+        )
+
+    def discard(self, version: int, *, timeout_seconds: float) -> bool:
+        """Take a version off the weights that it was laid over, after another one was activated.
+
+        Returns:
+            False where it serves, or its requests have not ended in time.
+        """
+        with self._changed:
+
+            def is_unused() -> bool:
+                return version != self._versions.serving and not self._versions.get(version).num_in_flight
+
+            if version not in self._versions.numbers or self._versions.get(version).overlay is None:
+                return True
+            if not self._changed.wait_for(is_unused, timeout_seconds):
+                return False
+            overlay = self._versions.get(version).overlay
+            self._versions.take_out(version)
+        assert overlay is not None, "seen above, under the same lock"
+        self._between_steps(overlay.remove)
+        return True
+
+    def _between_steps(self, act: Callable[[], Result]) -> Result:
+        """Do something on the decoding thread while no forward pass runs, and wait for it."""
+        done: Future[Result] = Future()
+
+        def chore() -> None:
+            try:
+                done.set_result(act())
+            except BaseException as exc:  # noqa: BLE001 - raised where it was asked for
+                done.set_exception(exc)
+
+        with self._changed:
+            if self._is_closed:
+                raise ServerClosed("this server is closed; start another one")
+            self._chores.append(chore)
+            self._changed.notify_all()
+        return done.result()
 
     def stats(self) -> ServerStats:
         """Return consistent figures of this moment; an answer that a caller has seen is counted."""
@@ -310,10 +427,11 @@ class ModelServer(Closing):
     def _let_join(self) -> bool:
         """Wait for work and hand what fits to the schedule; False when closed and done."""
         with self._changed:
-            while not self._waiting and self._schedule.is_empty:
+            while not self._waiting and not self._chores and self._schedule.is_empty:
                 if self._is_closed:
                     return False
                 self._changed.wait()
+            chore = self._chores.popleft() if self._chores else None
             now = self._clock()
             late = [request for request in self._waiting if request.expire(now)]
             for request in late:
@@ -321,12 +439,14 @@ class ModelServer(Closing):
             joining: defaultdict[int, list[Request]] = defaultdict(list)
             for request in self._schedule.take_from(self._waiting):
                 joining[request.version].append(request)
-            models = {version: self._versions.get(version).model for version in joining}
+            held = {version: self._versions.get(version) for version in joining}
         self._settle([request for request in late if self._begin(request)])
         for version, requests in joining.items():
             begun = [request for request in requests if self._begin(request)]
             if begun:
-                self._settle(self._schedule.join(models[version], begun))
+                self._settle(self._schedule.join(held[version].model, begun, held[version].overlay))
+        if chore is not None:
+            chore()
         return True
 
     def _begin(self, request: Request) -> bool:
@@ -336,6 +456,7 @@ class ModelServer(Closing):
         with self._changed:
             self._counts["cancelled"] += 1
             self._versions.unbind(request.version)
+            self._changed.notify_all()
         return False
 
     def _settle(self, ended: Sequence[Request]) -> None:
@@ -346,6 +467,7 @@ class ModelServer(Closing):
                 self._counts[_outcome(request)] += 1
                 self._counts["tokens"] += len(request.token_ids)
                 self._versions.unbind(request.version)
+            self._changed.notify_all()
         for request in ended:
             if request.error is not None:
                 request.future.set_exception(request.error)

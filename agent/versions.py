@@ -8,14 +8,19 @@ from dataclasses import dataclass
 
 from transformers import PreTrainedModel
 
+from agent.overlay import Overlay
 from memory_log.errors import UnknownVersion
 
 
 @dataclass
 class LoadedVersion:
-    """A model with the weights of one version, and how many unfinished requests are bound to it."""
+    """A model with the weights of one version, and how many unfinished requests are bound to it.
+
+    With an overlay the model has the weights of another version, to which the overlay adds what this one changes.
+    """
 
     model: PreTrainedModel
+    overlay: Overlay | None = None
     prepare_seconds: float = 0.0
     num_in_flight: int = 0
 
@@ -60,6 +65,16 @@ class LoadedVersions:
         self.release_unused()
         return held
 
+    def sharing(self, version: int) -> list[int]:
+        """The other versions that are held by the same model."""
+        model = self._loaded[version].model
+        return [number for number, one in self._loaded.items() if one.model is model and number != version]
+
+    def take_out(self, version: int) -> None:
+        """Drop a version that nothing is bound to, so that nothing can be."""
+        assert version != self.serving and not self._loaded[version].num_in_flight, "it is in use"
+        del self._loaded[version]
+
     def unbind(self, version: int) -> None:
         """One request of this version has ended."""
         self._loaded[version].num_in_flight -= 1
@@ -68,11 +83,13 @@ class LoadedVersions:
     def release_unused(self) -> None:
         """Drop versions above the limit, least recently used first; never one that serves or has requests.
 
-        The most recently used one stays too: it has just been made ready and serves next.
+        The most recently used one stays too: it has just been made ready and serves next. So does one with an overlay,
+        which has to be removed from its model first.
         """
         newest = next(reversed(self._loaded))
         for version in list(self._loaded):
             if len(self._loaded) <= self._max_versions:
                 return
-            if version not in (self.serving, newest) and not self._loaded[version].num_in_flight:
+            loaded = self._loaded[version]
+            if version not in (self.serving, newest) and not loaded.num_in_flight and loaded.overlay is None:
                 del self._loaded[version]

@@ -24,6 +24,7 @@ from updater.delta import Change, read_delta
 from updater.language_model import LanguageModel, weights_hash, weights_of
 from updater.refold import MOST_TOGETHER, Bound, Sums, border_cases, bound_of, turned_to
 from updater.snapshots import changed_sums, read_snapshot, snapshot_bytes
+from updater.streaming import StreamedFold
 
 LEAST_SAVED: Final = 4
 """Deltas that a snapshot must save, compared with the kept fold, to be worth reading: it is several times as large."""
@@ -54,6 +55,7 @@ class VersionWeights:
         log: where the chain is recorded.
         blobs: where deltas and snapshots lie.
         with_snapshots: whether a fold may go on from a snapshot; without, it is made of the deltas alone.
+        base_weights: theta_0's weights by name; None takes the base model's own, which nobody may then overwrite.
         clock: gives the time of a new snapshot.
     """
 
@@ -64,10 +66,11 @@ class VersionWeights:
         blobs: BlobStore,
         *,
         with_snapshots: bool = True,
+        base_weights: Mapping[str, Tensor] | None = None,
         clock: Clock = utc_now,
     ) -> None:
         self.base = base
-        self._base_weights = weights_of(base.model)
+        self._base_weights = weights_of(base.model) if base_weights is None else base_weights
         self._log = log
         self._blobs = blobs
         self._with_snapshots, self._clock = with_snapshots, clock
@@ -197,6 +200,33 @@ class VersionWeights:
                 sizes[name] = sizes[name] + change.size(sizes[name].device)
                 num_terms[name] += change.num_terms
         return Sums(values, sizes, max(num_terms.values()))
+
+    def changes(self, lineage: str, number: int) -> dict[str, Change]:
+        """What a version adds to its parent, verified.
+
+        Raises:
+            DeltaCorrupt, DeltaMismatch: the file is damaged or does not belong here, or the version has none.
+        """
+        version = self._log.version(lineage, number)
+        parent = self._log.version(lineage, version.parent) if version.parent is not None else None
+        return self._changes(version, (parent and parent.weights_hash) or self.base.fingerprint)
+
+    def streamed(self, lineage: str, number: int) -> StreamedFold:
+        """The version's weights one by one; their hash is yet to be compared with the log's.
+
+        Raises:
+            DeltaCorrupt: a delta file is not what the log recorded.
+        """
+        chain = self._log.chain(lineage, number)
+        numbers = [version.number for version in chain]
+        stored = [one for one in self._log.snapshots(lineage) if one.version in numbers and self._with_snapshots]
+        snapshot = max(stored, key=lambda one: numbers.index(one.version), default=None)
+        start = 0 if snapshot is None else numbers.index(snapshot.version) + 1
+        return StreamedFold(
+            self._base_weights,
+            [self._blobs.path_verified(version.delta) for version in chain[start:] if version.delta is not None],
+            self._blobs.path_verified(snapshot) if snapshot is not None else None,
+        )
 
     def fold(self, sums: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Round sums to what would be served."""

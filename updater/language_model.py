@@ -5,7 +5,7 @@ serving.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -52,9 +52,15 @@ class LanguageModel:
 
 def hash_tensors(tensors: Iterable[tuple[str, Tensor]]) -> str:
     """The sha256 of named tensors in the order of their names: name, dtype, shape and bytes."""
+    known = dict(tensors)
+    return hash_by_name(list(known), known.__getitem__)
+
+
+def hash_by_name(names: Sequence[str], tensor_of: Callable[[str], Tensor]) -> str:
+    """The same of tensors that are made when they are asked for, one at a time."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(tensors, key=lambda item: item[0]):
-        stored = tensor.detach().contiguous().cpu()
+    for name in sorted(names):
+        stored = tensor_of(name).detach().contiguous().cpu()
         digest.update(f"{name} {stored.dtype} {tuple(stored.shape)}\n".encode())
         digest.update(stored.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
