@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from memory_log.disk import naming_a_full_disk
-from updater.delta import Dense, LowRank
+from updater.delta import Change, Dense, LowRank
 from updater.language_model import hash_by_name
 
 
@@ -68,14 +68,17 @@ class StreamedFold:
     def weight(self, name: str) -> Tensor:
         """One weight, folded and rounded; bit for bit what `VersionWeights.weights` has under this name."""
         start = self._base[name]
-        stored = self._snapshot.find(name) if self._snapshot is not None else None
-        total = stored if stored is not None else start.double()
+        total = self._snapshot.find(name) if self._snapshot is not None else None
+        for change in self._changes(name):
+            total = (start.double() if total is None else total) + change.summand(start.device)
+        return start if total is None else total.to(start.dtype)
+
+    def _changes(self, name: str) -> Iterator[Change]:
         for delta in self._deltas:
             if (whole := delta.find(f"{name}.D")) is not None:
-                total = total + Dense(whole).summand(total.device)
+                yield Dense(whole)
             elif (A := delta.find(f"{name}.A")) is not None and (B := delta.find(f"{name}.B")) is not None:
-                total = total + LowRank(A, B).summand(total.device)
-        return total.to(start.dtype)
+                yield LowRank(A, B)
 
     def hash(self) -> str:
         """The hash that names these weights, see `weights_hash`."""
