@@ -6,7 +6,7 @@ Knows: the serving thread and the event loop, and how to leave when the client h
 import asyncio
 import contextlib
 import functools
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future
 from typing import Literal, NamedTuple
 
@@ -44,6 +44,8 @@ class Bound(NamedTuple):
 
     version: int
     pieces: AsyncIterator[Piece]
+    leave: Callable[[], None]
+    """Gives the answer up; for one whose pieces nobody has begun to read."""
 
 
 async def begin(following: FollowingServer, question: Question, version: int | None) -> Bound:
@@ -62,9 +64,9 @@ async def begin(following: FollowingServer, question: Question, version: int | N
             if version is not None:  # else it was released between the two lines, and another one serves
                 await asyncio.to_thread(following.load, version)
                 answering.submit(version)
-                return Bound(version, answering.pieces())
+                return Bound(version, answering.pieces(), answering.leave)
         else:
-            return Bound(bound, answering.pieces())
+            return Bound(bound, answering.pieces(), answering.leave)
 
 
 class _Answering:
@@ -110,5 +112,10 @@ class _Answering:
             answer = self._future.result()
             yield Piece(self._text.finish(), finish_reason=answer.finish_reason, num_tokens=len(answer.token_ids))
         finally:
-            self._is_left = True
+            self.leave()
+
+    def leave(self) -> None:
+        """Nobody reads on: the request ends before its first token, or with the next one."""
+        self._is_left = True
+        if self._future is not None:
             self._future.cancel()

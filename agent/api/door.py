@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from fastapi import Request
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agent.api.errors import ApiError, error_response
@@ -110,7 +111,7 @@ class BodyLimit:
             message = await receive()
             num_bytes += len(message.get("body", b""))
             if num_bytes > self._most_bytes:
-                raise self._too_long()
+                raise HTTPException(413, str(self._too_long()))  # the one kind that FastAPI lets through here
             return message
 
         await self._app(scope, counted, send)

@@ -39,11 +39,12 @@ def openai_router(service: Service) -> APIRouter:
             prompt = service.following.base.dialogue.conversation_ids([message.turn for message in body.messages])
         except NotAModel as exc:
             raise BadInput(str(exc)) from exc
-        headers = await _stored(service, body, request) if body.store else {}
+        if body.store:
+            service.door.check(request, "tell")
         most = body.max_completion_tokens or body.max_tokens
         num_logprobs = (body.top_logprobs or 0) if body.logprobs else None
         asked = _questions(service, body, [prompt], most, num_logprobs, is_chat=True)
-        return await _answered(service, body, request, "chat.completion", asked, version, headers)
+        return await _answered(service, body, request, "chat.completion", asked, version)
 
     @router.post("/completions", summary="Go on with a text")
     async def completion(body: CompletionRequest, request: Request) -> Response:
@@ -53,7 +54,7 @@ def openai_router(service: Service) -> APIRouter:
         dialogue = service.following.base.dialogue
         prompts = [dialogue.text_ids(one) if isinstance(one, str) else one for one in body.prompts]
         asked = _questions(service, body, prompts, body.max_tokens, body.logprobs, is_chat=False)
-        return await _answered(service, body, request, "text_completion", asked, version, {})
+        return await _answered(service, body, request, "text_completion", asked, version)
 
     @router.get("/models", summary="List what can be asked")
     async def models(request: Request) -> dict[str, Any]:
@@ -92,7 +93,6 @@ def _model(service: Service, version: Version) -> dict[str, Any]:
 
 async def _stored(service: Service, body: ChatRequest, request: Request) -> dict[str, str]:
     """The last message, on disk; a header that names the experience."""
-    service.door.check(request, "tell")
     about = dict(body.metadata or {})
     new = NewExperience(
         text=body.messages[-1].text, lineage=service.lineage, session=about.pop("session", "default"),
@@ -135,13 +135,22 @@ async def _answered(
     kind: Kind,
     asked: Sequence[Question],
     version: int | None,
-    headers: dict[str, str],
 ) -> Response:
-    first = await begin(service.following, asked[0], version)
-    # All choices of an answer come from one version, whatever is swapped in meanwhile.
-    bounds = [first, *[await begin(service.following, question, first.version) for question in asked[1:]]]
-    writer = _Writer(service, kind, first.version, [len(question.prompt_ids) for question in asked], body.n or 1)
-    headers = {**headers, VERSION_HEADER: str(first.version)}
+    bounds, headers = list[Bound](), dict[str, str]()
+    try:
+        for question in asked:
+            bounds.append(await begin(service.following, question, version))
+            version = bounds[0].version  # of all choices, whatever is swapped in meanwhile
+        if isinstance(body, ChatRequest) and body.store:
+            # Only now: a client whose request is refused sends it again.
+            headers = await _stored(service, body, request)
+    except BaseException:
+        for bound in bounds:
+            bound.leave()
+        raise
+    bound_to = bounds[0].version
+    writer = _Writer(service, kind, bound_to, [len(question.prompt_ids) for question in asked], body.n or 1)
+    headers[VERSION_HEADER] = str(bound_to)
     if body.stream:
         with_usage = body.stream_options is not None and body.stream_options.include_usage
         events = _events(writer, bounds, with_usage=with_usage)

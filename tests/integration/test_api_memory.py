@@ -1,19 +1,23 @@
 """The memory over HTTP: experiences, versions, keys, limits, figures."""
 
+import http.client
 import json
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import openai
 import pytest
 
 from agent.api.keys import KEYS_FILE
+from agent.decoding import Verdict
 from memory_log.errors import LogUnavailable
 from memory_log.records import NewExperience
 from tests.api_server import ApiServer, api_server
@@ -223,3 +227,42 @@ def test_no_request_that_the_document_allows_breaks_the_server(server: ApiServer
     ]  # fmt: skip
     ended = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False, cwd=tmp_path)
     assert ended.returncode == 0, ended.stdout[-4000:] + ended.stderr[-2000:]
+
+
+def test_what_is_refused_is_not_stored(tmp_path: Path) -> None:
+    held, begun = threading.Event(), threading.Event()
+
+    def holding(_token_id: int, _logprobs: object) -> Verdict:
+        begun.set()
+        held.wait(60)
+        return "stop"
+
+    with api_server(tmp_path, max_waiting=1) as server:
+        slow = server.service.following.server.submit([20], watch=holding)
+        assert begun.wait(60)  # the decoding thread is held up: whoever comes now waits
+        waiting = server.service.following.server.submit([21], max_new_tokens=1)
+        asked = {"model": "default", "messages": [{"role": "user", "content": MUG}], "store": True, "max_tokens": 2}
+        refused = _call(server, "/v1/chat/completions", asked)
+        assert refused.status == 429 and refused.headers["retry-after"]
+        assert _call(server, "/v1/chat/completions", {**asked, "n": 2}).status == 429
+        held.set()
+        for future in (slow, waiting):
+            future.result(60)
+        assert server.service.log.experiences("default") == []
+        assert _call(server, "/v1/chat/completions", asked).status == 200
+        assert len(server.service.log.experiences("default")) == 1
+
+
+def test_a_body_of_unknown_length_is_bounded_too(server: ApiServer) -> None:
+    place = urlsplit(server.url)
+    assert place.hostname is not None
+    connection = http.client.HTTPConnection(place.hostname, place.port, timeout=60)
+    chunks = (b'{"text": "' + b"x" * 65536 if number == 0 else b"x" * 65536 for number in range(40))
+    try:
+        connection.request("POST", "/v1/experiences", chunks, {"content-type": "application/json"}, encode_chunked=True)
+        assert connection.getresponse().status == 413
+    except (BrokenPipeError, ConnectionResetError):
+        pass  # refused before all of it was sent
+    finally:
+        connection.close()
+    assert server.service.log.experiences("default") == []
