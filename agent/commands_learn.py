@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -51,12 +52,17 @@ def learn(options: Options) -> int:
         _say(f"learning lineage {options.lineage!r} of {home.path}, {size} at a time")
         running = threading.Thread(target=worker.run, name="learner")
         running.start()
-        _watch(worker, running, is_plain=options.is_plain)
+        try:
+            _watch(worker, running, is_plain=options.is_plain)
+        finally:
+            worker.stop()
+            running.join()
     return 0
 
 
 def _watch(worker: "UpdateWorker", running: threading.Thread, *, is_plain: bool) -> None:
-    num_shown, error = 0, None
+    shown: datetime | None = None
+    error: str | None = None
     while running.is_alive():
         status = worker.status()
         if status.is_updating:
@@ -64,12 +70,12 @@ def _watch(worker: "UpdateWorker", running: threading.Thread, *, is_plain: bool)
                 while running.is_alive() and (status := worker.status()).is_updating:
                     progress(status.stage, status.num_done, status.num_total)
                     running.join(GLANCE_SECONDS)
-        for outcome in status.outcomes[num_shown:]:
+        for outcome in [one for one in status.outcomes if shown is None or one.started_at > shown]:
             report = outcome.report
             version = f"version {report.version}" if report.admitted else "no new version"
             told = f"{version} after {count(report.num_experiences, 'experience')}, {report.num_refused} refused"
             _say(f"{told}, {outcome.update_seconds:.0f} s" + (f": {report.reason}" if report.reason else ""))
-        num_shown = len(status.outcomes)
+            shown = outcome.started_at
         if status.last_error != error:
             error = status.last_error
             if error is not None:

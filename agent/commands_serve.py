@@ -72,10 +72,11 @@ def serve(options: Options) -> int:
                 learner_error=lambda: learner.error if learner is not None else None,
             )  # fmt: skip
             config = uvicorn.Config(
-                make_app(service, is_local=is_local), log_level="warning", access_log=False, lifespan="off", ws="none",
-                server_header=False, timeout_graceful_shutdown=DRAIN_SECONDS,
+                make_app(service, is_local=is_local, host=options.host), log_level="warning", access_log=False,
+                lifespan="off", ws="none",
+                server_header=False, proxy_headers=False, timeout_graceful_shutdown=DRAIN_SECONDS,
             )  # fmt: skip
-            _say_where(options, listening, following.server.serving_version, has_keys=bool(keys.all()))
+            _say_where(options, listening, following.server.serving_version, has_keys=keys.are_used)
             try:
                 with _signals_end_the_server():
                     uvicorn.Server(config).run(sockets=[listening])

@@ -215,12 +215,21 @@ class DecodeBatch:
             if request.sampling.is_plain:
                 request.take(token_ids[row], values, self._eos_token_ids)
             else:
-                token_ids[row] = request.choose(logits_BV[row], token_ids[row])
-                request.take(token_ids[row], values, self._eos_token_ids, logits_BV[row])
+                token_ids[row] = self._sampled(request, logits_BV[row], token_ids[row], values)
         self._input_BT = torch.tensor(token_ids, dtype=torch.long, device=logits_BV.device).unsqueeze(1)
         finished = self._drop_finished()
         self._mask_BS = pad(self._mask_BS, (0, 1), value=1)
         return finished
+
+    def _sampled(self, request: Request, logits_V: Tensor, best_id: int, top2: Sequence[float]) -> int:
+        """One row's token, where it is more than the best one; what fails here ends this row only."""
+        try:
+            token_id = request.choose(logits_V, best_id)
+            request.take(token_id, top2, self._eos_token_ids, logits_V)
+        except Exception as exc:  # noqa: BLE001 - the other rows go on
+            request.error = GenerationFailed(f"the next token could not be drawn ({exc!r}); other answers go on")
+            return best_id
+        return token_id
 
     @torch.inference_mode()
     def expire(self, now: float) -> list[Request]:

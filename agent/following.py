@@ -8,15 +8,16 @@ import copy
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from torch import Tensor
 
-from agent.serving import ModelServer, OverlayPending
+from agent.serving import ModelServer, OverlayPending, ServerBusy
 from memory_log.bells import Bell
 from memory_log.closing import Closing
-from memory_log.errors import DeltaMismatch, SelfParamError, UnknownVersion
+from memory_log.errors import DeltaCorrupt, DeltaMismatch, SelfParamError, UnknownVersion
 from memory_log.log import MemoryLog
 from memory_log.records import Version, VersionState
 from updater.fold import VersionWeights
@@ -84,6 +85,8 @@ class FollowingServer(Closing):
             max_waiting=max_waiting, max_versions=max_versions, version=first,
         )  # fmt: skip
         self._loading = threading.Lock()  # one version is read at a time: memory stays bounded
+        self.loader = ThreadPoolExecutor(1, thread_name_prefix="load")
+        """Where `load` is called, so that those who wait for a version keep no threads from others."""
         self._stop = threading.Event()
         self.error: str | None = None
         """Why the head does not serve; None while it does."""
@@ -121,11 +124,17 @@ class FollowingServer(Closing):
 
         Raises:
             UnknownVersion: there is no such admitted version.
+            ServerBusy: every version in memory is being asked.
         """
         version = self._log.version(self.lineage, number)
         if version.state is not VersionState.ADMITTED:
             raise UnknownVersion(f"version {number} was not admitted ({version.state.value}); ask an admitted one")
         with self._loading:
+            if number not in self.server.stats().loaded_versions and not self.server.has_room:
+                raise ServerBusy(
+                    f"version {number} is not loaded, and as many versions as may be are being asked; ask again in a "
+                    "moment, or a version that is loaded"
+                )
             self._prepare(number)
         return version
 
@@ -135,12 +144,12 @@ class FollowingServer(Closing):
         is_next = self._log.version(self.lineage, number).parent == serving
         if not self._in_place or not is_next or number in self.server.stats().loaded_versions:
             return False
-        if not self._merged(self._drain_seconds):
-            return False
         try:
+            if not self._merged(self._drain_seconds):
+                return False
             self.server.lay_over(number, self._weights.changes(self.lineage, number), below=serving)
-        except (DeltaMismatch, OverlayPending) as exc:
-            _LOGGER.info("version %d is made ready as a copy: %s", number, exc)
+        except (DeltaCorrupt, DeltaMismatch, OverlayPending) as exc:  # a copy is made of what can be, or says why not
+            _LOGGER.warning("version %d is made ready as a copy: %s", number, exc)
             return False
         self._unmerged = number
         return True
@@ -172,7 +181,14 @@ class FollowingServer(Closing):
 
     def _prepare(self, number: int) -> None:
         if number not in self.server.stats().loaded_versions:
-            self.server.prepare(number, self._weights.weights(self.lineage, number))
+            self.server.prepare(number, self._whole(number))
+
+    def _whole(self, number: int) -> Mapping[str, Tensor]:
+        """All weights of a version; in place without the sums that `VersionWeights` keeps for the next one."""
+        if not self._in_place:
+            return self._weights.weights(self.lineage, number)
+        fold = self._verified_fold(number)
+        return {name: fold(name) for name, _ in self.base.model.named_parameters()}
 
     def _follow(self, bell: Bell) -> None:
         pause_seconds = FIRST_PAUSE_SECONDS
@@ -199,4 +215,5 @@ class FollowingServer(Closing):
         if threading.current_thread() is not self._thread:
             self._thread.join()
         self._bell.close()
+        self.loader.shutdown(cancel_futures=True)
         self.server.close()

@@ -34,6 +34,7 @@ class LearnerProcess(Closing):
         self._command = [sys.executable, "-P", "-m", "agent.cli", *arguments]
         self._monotonic = monotonic
         self._closing = threading.Event()
+        self._exchange = threading.Lock()  # no child is started behind the back of `close`
         self.error: str | None = None
         """Why no child runs, None while one does."""
         self.num_restarts = 0
@@ -48,7 +49,8 @@ class LearnerProcess(Closing):
 
     def _start(self) -> "subprocess.Popen[bytes]":
         # The child reads its standard input to its end, which comes when this process closes it or dies.
-        return subprocess.Popen([*self._command], stdin=subprocess.PIPE)
+        # A session of its own: Ctrl-C is for this process, which lets answers end before it lets the child go.
+        return subprocess.Popen([*self._command], stdin=subprocess.PIPE, start_new_session=True)
 
     def _keep_alive(self) -> None:
         pause_seconds = FIRST_PAUSE_SECONDS
@@ -64,14 +66,22 @@ class LearnerProcess(Closing):
             if self._closing.wait(pause_seconds):
                 return
             pause_seconds = min(2 * pause_seconds, LONGEST_PAUSE_SECONDS)
-            self._child = self._start()
+            with self._exchange:
+                if self._closing.is_set():
+                    return
+                try:
+                    self._child = self._start()
+                except OSError as exc:  # no memory for another process, perhaps later
+                    self.error = f"the learning process cannot be started: {exc.strerror}"
+                    continue
             self.error = None
             self.num_restarts += 1
 
     def close(self) -> None:
         """Let the child give its lease back and end; one that does not in time is killed. Idempotent."""
-        self._closing.set()
-        child = self._child
+        with self._exchange:
+            self._closing.set()
+            child = self._child
         if child.stdin is not None:
             child.stdin.close()
         try:

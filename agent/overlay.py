@@ -65,14 +65,19 @@ class Overlay:
     def __init__(self, model: PreTrainedModel, factors: Mapping[str, LowRank]) -> None:
         self._is_on = False
         self._layers: dict[str, tuple[nn.Linear, torch.utils.hooks.RemovableHandle]] = {}
-        for name, (A, B) in factors.items():
-            layer = _linear(model, name)
-            assert layer is not None, f"{name} was checked before"
-            like = layer.weight
-            added = partial(
-                self._added, A.to(device=like.device, dtype=like.dtype), B.to(device=like.device, dtype=like.dtype)
-            )
-            self._layers[name] = layer, layer.register_forward_hook(added)
+        try:
+            for name, (A, B) in factors.items():
+                self._lay(model, name, A, B)
+        except BaseException:
+            self.remove()
+            raise
+
+    def _lay(self, model: PreTrainedModel, name: str, A: Tensor, B: Tensor) -> None:
+        layer = _linear(model, name)
+        assert layer is not None, f"{name} was checked before"
+        device, dtype = layer.weight.device, layer.weight.dtype
+        added = partial(self._added, A.to(device=device, dtype=dtype), B.to(device=device, dtype=dtype))
+        self._layers[name] = layer, layer.register_forward_hook(added)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -94,9 +99,10 @@ class Overlay:
     @torch.no_grad()
     def overwrite(self, name: str, weight: Tensor) -> None:
         """Put a folded weight in place of what it was, and let its factors go."""
-        layer, handle = self._layers.pop(name)
+        layer, handle = self._layers[name]
+        layer.weight.copy_(weight)  # before anything is let go, since it can fail
+        del self._layers[name]
         handle.remove()
-        layer.weight.copy_(weight)
 
     def remove(self) -> None:
         """Let go of all factors; the weights stay as they are."""

@@ -21,7 +21,7 @@ class Sampling(BaseModel):
     Example: Sampling(temperature=0.7, top_p=0.9, seed=1)
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     temperature: float = Field(
         default=0.0, ge=0, le=2, description="0 takes the best token; 1 draws as the model says."

@@ -55,6 +55,14 @@ class BatchSchedule:
         waiting.extend(left)
         return taken
 
+    def give_up(self, why: object) -> list[Request]:
+        """End every request that has joined, and return them."""
+        ended = [request for batch in self._batches for request in batch.requests]
+        for request in ended:
+            request.error = _failed_after(request, why)
+        self._batches = []
+        return ended
+
     def join(
         self, model: PreTrainedModel, requests: Collection[Request], overlay: Overlay | None = None
     ) -> list[Request]:
@@ -94,7 +102,7 @@ class BatchSchedule:
         """
         ended: list[Request] = []
         for batch in self._batches:
-            ended += batch.expire(now)
+            ended += _guarded(partial(batch.expire, now), batch.requests, batch)
         self._batches = [batch for batch in self._batches if batch.requests]
         merged_into: dict[int, DecodeBatch] = {}
         for batch in self._batches:
@@ -110,8 +118,16 @@ class BatchSchedule:
         return ended
 
 
+def _failed_after(request: Request, why: object) -> GenerationFailed:
+    return GenerationFailed(
+        f"version {request.version} failed after {len(request.token_ids)} tokens ({why}); ask again, or ask another "
+        "version"
+    )
+
+
 def _guarded(act: Callable[[], list[Request]], requests: Sequence[Request], *batches: DecodeBatch) -> list[Request]:
     """Return the requests that ended; an error ends all of these requests and no others."""
+    requests = list(requests)
     try:
         return act()
     except Exception as error:
@@ -119,8 +135,5 @@ def _guarded(act: Callable[[], list[Request]], requests: Sequence[Request], *bat
         for batch in batches:
             batch.requests = []
         for request in requests:
-            request.error = GenerationFailed(
-                f"version {request.version} failed after {len(request.token_ids)} tokens ({error!r}); ask again, or "
-                "ask another version"
-            )
-        return list(requests)
+            request.error = _failed_after(request, repr(error))
+        return requests

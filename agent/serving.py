@@ -4,6 +4,7 @@ Knows versions that are loaded, requests bound to them, and one worker thread th
 weights come from, tokenizers, HTTP and Ray.
 """
 
+import logging
 import math
 import operator
 import threading
@@ -12,7 +13,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
@@ -30,6 +31,8 @@ from updater.caches import has_plain_cache, reads_a_cache
 from updater.delta import Change, LowRank
 
 Result = TypeVar("Result")
+
+_LOGGER = logging.getLogger(__name__)
 
 NUM_SWAPS_KEPT = 1000  # newest entries of the statistics; a server may run for months
 
@@ -139,12 +142,24 @@ class ModelServer(Closing):
         self._changed = threading.Condition()  # guards everything below; never held during a forward pass
         self._versions = LoadedVersions(version, model, max_versions=max_versions)
         self._waiting: deque[Request] = deque()
-        self._chores: deque[Callable[[], None]] = deque()  # done between two steps, one each
+        self._chores: deque[tuple[Callable[[], object], Future[Any]]] = deque()  # done between two steps, one each
         self._swaps: deque[Swap] = deque(maxlen=NUM_SWAPS_KEPT)
         self._counts = dict.fromkeys(("requests", "answered", "failed", "cancelled", "refused", "tokens"), 0)
         self._is_closed = False
         self._worker = threading.Thread(target=self._decode_until_closed, name="model-server", daemon=True)
         self._worker.start()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it answers nothing any more."""
+        with self._changed:
+            return self._is_closed
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more version could be loaded without more of them in memory than `max_versions`."""
+        with self._changed:
+            return self._versions.has_room
 
     @property
     def serving_version(self) -> int:
@@ -324,7 +339,7 @@ class ModelServer(Closing):
 
     def _needed_below(self, version: int) -> bool:
         return any(
-            below == self._versions.serving or self._versions.get(below).num_in_flight
+            below == self._versions.serving or self._versions.look(below).num_in_flight
             for below in self._versions.sharing(version)
         )
 
@@ -337,7 +352,7 @@ class ModelServer(Closing):
         with self._changed:
 
             def is_unused() -> bool:
-                return version != self._versions.serving and not self._versions.get(version).num_in_flight
+                return version != self._versions.serving and not self._versions.look(version).num_in_flight
 
             if version not in self._versions.numbers or self._versions.get(version).overlay is None:
                 return True
@@ -352,17 +367,10 @@ class ModelServer(Closing):
     def _between_steps(self, act: Callable[[], Result]) -> Result:
         """Do something on the decoding thread while no forward pass runs, and wait for it."""
         done: Future[Result] = Future()
-
-        def chore() -> None:
-            try:
-                done.set_result(act())
-            except BaseException as exc:  # noqa: BLE001 - raised where it was asked for
-                done.set_exception(exc)
-
         with self._changed:
             if self._is_closed:
                 raise ServerClosed("this server is closed; start another one")
-            self._chores.append(chore)
+            self._chores.append((act, done))
             self._changed.notify_all()
         return done.result()
 
@@ -421,8 +429,25 @@ class ModelServer(Closing):
         return min(max_new_tokens, self._max_positions - len(prompt))
 
     def _decode_until_closed(self) -> None:
-        while self._let_join():
-            self._settle(self._schedule.turn(self._clock()))
+        try:
+            while self._let_join():
+                self._settle(self._schedule.turn(self._clock()))
+        except BaseException as exc:
+            _LOGGER.exception("decoding has ended; every request fails from here on")
+            self._fail_all(exc)
+
+    def _fail_all(self, why: BaseException) -> None:
+        """Close without the decoding thread: nobody may wait for ever."""
+        with self._changed:
+            self._is_closed = True
+            waiting, chores = list(self._waiting), list(self._chores)
+            self._waiting.clear()
+            self._chores.clear()
+        for request in waiting:
+            request.error = ServerClosed("the server failed while this request waited; ask another server")
+        self._settle([request for request in waiting if self._begin(request)] + self._schedule.give_up(repr(why)))
+        for _, done in chores:
+            done.set_exception(ServerClosed("the server failed; start another one"))
 
     def _let_join(self) -> bool:
         """Wait for work and hand what fits to the schedule; False when closed and done."""
@@ -433,7 +458,8 @@ class ModelServer(Closing):
                 self._changed.wait()
             chore = self._chores.popleft() if self._chores else None
             now = self._clock()
-            late = [request for request in self._waiting if request.expire(now)]
+            # Those that were given up make room for others at once.
+            late = [one for one in self._waiting if one.future.cancelled() or one.expire(now)]
             for request in late:
                 self._waiting.remove(request)
             joining: defaultdict[int, list[Request]] = defaultdict(list)
@@ -446,7 +472,11 @@ class ModelServer(Closing):
             if begun:
                 self._settle(self._schedule.join(held[version].model, begun, held[version].overlay))
         if chore is not None:
-            chore()
+            act, done = chore
+            try:
+                done.set_result(act())
+            except Exception as exc:  # noqa: BLE001 - raised where it was asked for
+                done.set_exception(exc)
         return True
 
     def _begin(self, request: Request) -> bool:

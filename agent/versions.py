@@ -58,6 +58,20 @@ class LoadedVersions:
         self._loaded.move_to_end(version)
         return self._loaded[version]
 
+    def look(self, version: int) -> LoadedVersion:
+        """A loaded version, without marking it as used."""
+        return self._loaded[version]
+
+    @property
+    def has_room(self) -> bool:
+        """Whether fewer than `max_versions` are held that cannot be released now."""
+        held = [
+            number
+            for number, one in self._loaded.items()
+            if number == self.serving or one.num_in_flight or one.overlay is not None
+        ]
+        return len(held) < self._max_versions
+
     def add(self, version: int, loaded: LoadedVersion) -> LoadedVersion:
         """Take a version in and return what is held under its number, which another thread may have added first."""
         held = self._loaded.setdefault(version, loaded)

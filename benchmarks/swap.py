@@ -21,6 +21,7 @@ from typing import Final, NamedTuple
 import torch
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from safetensors.torch import save_file
+from transformers import LlamaForCausalLM
 
 from agent.following import FollowingServer
 from agent.serving import ModelServer
@@ -163,6 +164,7 @@ def _merged(following: FollowingServer) -> float:
 def swap_as_usual(folder: Path, plan: Plan, tell: "Teller") -> dict[str, tuple[list[float], list[float], float]]:
     """By way: gaps without swaps, gaps with, and the median seconds for which everybody waits."""
     found: dict[str, tuple[list[float], list[float], float]] = {}
+    config = model_of(plan.sizes).config
     files = [folder / f"checkpoint-{number}.safetensors" for number in range(2)]
     for number, file in enumerate(files):
         model = model_of(plan.sizes)
@@ -172,7 +174,7 @@ def swap_as_usual(folder: Path, plan: Plan, tell: "Teller") -> dict[str, tuple[l
         save_file({name: weight.contiguous() for name, weight in weights_of(model).items()}, file)
     for way in WAYS:
         with LockedServer(
-            lambda: model_of(plan.sizes), model_of(plan.sizes), eos_token_ids=(), pad_token_id=0, max_batch=32
+            lambda: LlamaForCausalLM(config), model_of(plan.sizes), eos_token_ids=(), pad_token_id=0, max_batch=32
         ) as server:
             load = Load(
                 server, prompts_of(plan.sizes.vocabulary, 0), max_new_tokens=plan.max_new_tokens,
@@ -182,9 +184,7 @@ def swap_as_usual(folder: Path, plan: Plan, tell: "Teller") -> dict[str, tuple[l
             begin = time.monotonic()
             for number in range(plan.num_usual):
                 tell(f"{way} {number + 1} of {plan.num_usual}")
-                started = time.monotonic()
-                server.swap(way, files[number % 2], number + 1)
-                waits.append(time.monotonic() - started)
+                waits.append(server.swap(way, files[number % 2], number + 1))
                 time.sleep(1.0)
             swapping = (begin, time.monotonic())
             load.stop()
@@ -224,7 +224,7 @@ def judge(folder: Path, plan: Plan, answers: Sequence[Answered], tell: "Teller")
                 if answer.generation.token_ids != right[answer.prompt]:
                     is_tie = answer.generation.min_top2_gap < NEAR_TIE
                     num_near_ties, num_mixed = num_near_ties + is_tie, num_mixed + (not is_tie)
-    num_stale = sum(answer.generation.version < answer.newest_before for answer in answers)
+    num_stale = sum(answer.generation.version not in answer.serving for answer in answers)
     return Judged(num_mixed, num_near_ties, num_stale)
 
 

@@ -34,8 +34,8 @@ class Answered(NamedTuple):
 
     prompt: tuple[int, ...]
     generation: Generation
-    newest_before: int
-    """The version that served when it was asked."""
+    serving: tuple[int, int]
+    """The versions that served right before it was asked, and right after."""
     moments: tuple[float, ...]
 
 
@@ -87,13 +87,15 @@ class Load:
 
             newest = self._serving()
             try:
-                said = self._server.submit(prompt, max_new_tokens=self._max_new_tokens, watch=note).result()
+                asked = self._server.submit(prompt, max_new_tokens=self._max_new_tokens, watch=note)
+                serving = (newest, self._serving())
+                said = asked.result()
             except Exception as exc:  # noqa: BLE001 - whatever it is, an answer was lost
                 with self._lock:
                     self.failures.append(repr(exc))
                 continue
             with self._lock:
-                self.answers.append(Answered(prompt, said, newest, tuple(moments)))
+                self.answers.append(Answered(prompt, said, serving, tuple(moments)))
 
     def stop(self) -> None:
         """Let the answers that have begun end, and ask no more."""

@@ -55,17 +55,25 @@ class LockedServer(Closing):
             self._lock.notify()
         return request.future
 
-    def swap(self, way: Way, file: Path, version: int) -> None:
-        """Load a checkpoint while everybody waits; answers that have begun go on with the caches of the old weights."""
+    def swap(self, way: Way, file: Path, version: int) -> float:
+        """Load a checkpoint while everybody waits; answers that have begun go on with the caches of the old weights.
+
+        Returns:
+            The seconds for which everybody waited.
+        """
         with self._lock, torch.no_grad():
+            begin = time.monotonic()
             if way == "load_state_dict":
                 self._model.load_state_dict(load_file(file), strict=False)
             else:
-                made = self._build()
-                made.load_state_dict(load_file(file), strict=False)
+                with torch.device("meta"):
+                    made = self._build()
+                made.load_state_dict(load_file(file), strict=False, assign=True)
+                made.tie_weights()
                 for mine, new in zip(self._model.parameters(), made.parameters(), strict=True):
                     mine.data = new.data
             self.version = version
+            return time.monotonic() - begin
 
     def _run(self) -> None:
         while True:

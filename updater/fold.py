@@ -220,13 +220,16 @@ class VersionWeights:
         chain = self._log.chain(lineage, number)
         numbers = [version.number for version in chain]
         stored = [one for one in self._log.snapshots(lineage) if one.version in numbers and self._with_snapshots]
-        snapshot = max(stored, key=lambda one: numbers.index(one.version), default=None)
-        start = 0 if snapshot is None else numbers.index(snapshot.version) + 1
-        return StreamedFold(
-            self._base_weights,
-            [self._blobs.path_verified(version.delta) for version in chain[start:] if version.delta is not None],
-            self._blobs.path_verified(snapshot) if snapshot is not None else None,
-        )
+        start, sums = 0, None
+        for snapshot in sorted(stored, key=lambda one: -numbers.index(one.version)):
+            try:
+                sums = self._blobs.path_verified(snapshot)
+                start = numbers.index(snapshot.version) + 1
+                break
+            except DeltaCorrupt as exc:
+                _LOGGER.warning("the snapshot of version %d is passed over: %s", snapshot.version, exc)
+        deltas = [self._blobs.path_verified(version.delta) for version in chain[start:] if version.delta is not None]
+        return StreamedFold(self._base_weights, deltas, sums)
 
     def fold(self, sums: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Round sums to what would be served."""

@@ -8,13 +8,16 @@ import contextlib
 import functools
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from agent.decoding import FinishReason, Generation, Verdict
 from agent.following import FollowingServer
 from agent.sampling import Sampling, TokenLogprobs
+from agent.serving import ServerBusy
 from agent.text_stream import TextStream
 from memory_log.errors import UnknownVersion
+
+MOST_TRIES: Final = 5
 
 
 class Question(NamedTuple):
@@ -55,18 +58,17 @@ async def begin(following: FollowingServer, question: Question, version: int | N
         BadInput, ServerBusy, ServerClosed: see `ModelServer.submit`.
         UnknownVersion: there is no such admitted version.
     """
-    answering = _Answering(following, question)
-    while True:
+    answering, loop = _Answering(following, question), asyncio.get_running_loop()
+    for _ in range(MOST_TRIES):
         bound = following.server.serving_version if version is None else version
         try:
             answering.submit(bound)
         except UnknownVersion:
             if version is not None:  # else it was released between the two lines, and another one serves
-                await asyncio.to_thread(following.load, version)
-                answering.submit(version)
-                return Bound(version, answering.pieces(), answering.leave)
+                await loop.run_in_executor(following.loader, following.load, version)
         else:
             return Bound(bound, answering.pieces(), answering.leave)
+    raise ServerBusy("versions come and go faster than this one could be asked; ask again in a moment")
 
 
 class _Answering:

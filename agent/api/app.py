@@ -9,27 +9,29 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from agent.api.door import MOST_BODY_BYTES, BodyLimit
+from agent.api.door import LOCAL_NAMES, MOST_BODY_BYTES, BodyLimit
 from agent.api.errors import ErrorBody, say_errors_as_openai_does
 from agent.api.memory_routes import memory_router
 from agent.api.metrics import HttpFigures, ServiceFigures
 from agent.api.openai_routes import openai_router
 from agent.api.service import Service
 
-LOCAL_HOSTS: Final = ("localhost", "127.0.0.1", "[::1]", "::1")
 DESCRIPTION: Final = """\
 A model that learns what it is told into its weights. Ask it as you would ask OpenAI's API; every answer names the one
 version that all of it came from, in `model`, in `system_fingerprint` and in the header `x-selfparam-version`.
 """
 
 
-def make_app(service: Service, *, is_local: bool, most_body_bytes: int = MOST_BODY_BYTES) -> FastAPI:
+def make_app(
+    service: Service, *, is_local: bool, host: str = "localhost", most_body_bytes: int = MOST_BODY_BYTES
+) -> FastAPI:
     """The application of one service.
 
     Args:
         service: answers and remembers.
         is_local: whether only this computer reaches it; then requests that a foreign web page sends here under another
             host name (DNS rebinding) are refused.
+        host: where it listens, which is one of its own names.
         most_body_bytes: of a request.
     """
     app = FastAPI(
@@ -49,7 +51,10 @@ def make_app(service: Service, *, is_local: bool, most_body_bytes: int = MOST_BO
 
     @app.get("/readyz", tags=["health"], summary="Can it answer and take experiences", responses={503: {}})
     async def readyz(response: Response) -> dict[str, str]:
-        """503 with a reason while the log cannot be read."""
+        """503 with a reason while the log cannot be read, or nothing is answered."""
+        if service.following.server.is_closed:
+            response.status_code = 503
+            return {"status": "the server has stopped"}
         try:
             await asyncio.to_thread(service.log.head, service.lineage)
         except Exception:  # noqa: BLE001 - whatever it is, the answer is no
@@ -65,7 +70,8 @@ def make_app(service: Service, *, is_local: bool, most_body_bytes: int = MOST_BO
 
     say_errors_as_openai_does(app)
     if is_local:
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(LOCAL_HOSTS), www_redirect=False)
+        names = list({*LOCAL_NAMES, "[::1]", host})
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=names, www_redirect=False)
     app.add_middleware(BodyLimit, most_bytes=most_body_bytes)
     app.add_middleware(HttpFigures, registry=registry)
     return app

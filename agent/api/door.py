@@ -3,9 +3,11 @@
 Knows API keys and requests' headers. Refuses to know what is asked.
 """
 
+import logging
 import time
 from collections.abc import Callable
 from typing import Final
+from urllib.parse import urlsplit
 
 from fastapi import Request
 from starlette.exceptions import HTTPException
@@ -14,18 +16,24 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from agent.api.errors import ApiError, error_response
 from agent.api.keys import ApiKey, ApiKeys
 from agent.api.keys import Scope as KeyScope
+from memory_log.errors import BadInput
 
 MOST_BODY_BYTES: Final = 1 << 20
 MOST_CALLERS: Final = 10_000
+LOCAL_NAMES: Final = ("localhost", "127.0.0.1", "::1")
+
+_LOGGER = logging.getLogger(__name__)
 
 
 class Door:
     """Lets in who has a key for what is asked, not more often than allowed.
 
+    A home that ever had a key needs one from then on, also when the last was removed.
+
     Args:
         keys: of the home.
-        is_local: whether the server can be reached from this computer only; it is then open as long as there are no
-            keys.
+        is_local: whether the server can be reached from this computer only; it is then open until there is a key, but
+            not to web pages of other hosts, which a browser here lets send requests.
         requests_per_minute: most requests of one key, or of one address where no key is needed; None bounds nothing.
         monotonic: seconds.
     """
@@ -42,23 +50,27 @@ class Door:
         self._per_minute = requests_per_minute
         self._buckets: dict[str, tuple[float, float]] = {}
 
-    def check(self, request: Request, scope: KeyScope) -> None:
-        """Let a request in.
+    def check(self, request: Request, *scopes: KeyScope) -> None:
+        """Let a request in that needs all of these scopes.
 
         Raises:
-            ApiError: 401 without a key that is known, 403 for one that may not, 429 for one too many.
+            ApiError: 401 without a key that is known, 403 for one that may not or for a foreign web page, 429 for one
+                too many.
         """
         key = self._key_of(request)
-        if key is not None and not key.allows(scope):
+        if key is None:
+            _refuse_foreign_pages(request)
+        missing = [scope for scope in scopes if key is not None and not key.allows(scope)]
+        if key is not None and missing:
             raise ApiError(
-                403, f"the key {key.name!r} may {', '.join(key.scopes)}; this needs {scope}", code="missing_scope"
+                403, f"the key {key.name!r} may {', '.join(key.scopes)}; this needs {missing[0]}", code="missing_scope"
             )
         if self._per_minute is not None:
             caller = f"key {key.name}" if key else f"address {request.client.host if request.client else ''}"
             self._take_one(caller, self._per_minute)
 
     def _key_of(self, request: Request) -> ApiKey | None:
-        if self._is_local and not self._keys.all():
+        if self._is_local and not self._keys.are_used:
             return None
         kind, _, secret = request.headers.get("authorization", "").partition(" ")
         if kind.lower() != "bearer" or not secret:
@@ -66,7 +78,11 @@ class Door:
                 401, "an API key is needed: send the header `Authorization: Bearer KEY`", code="missing_api_key",
                 headers={"www-authenticate": "Bearer"},
             )  # fmt: skip
-        key = self._keys.find(secret.strip())
+        try:
+            key = self._keys.find(secret.strip())
+        except (BadInput, OSError) as exc:
+            _LOGGER.error("the keys cannot be read: %s", exc)
+            raise ApiError(503, "the keys cannot be read here", code="keys_unreadable") from exc
         if key is None:
             raise ApiError(
                 401, "this API key is not known here", code="invalid_api_key", headers={"www-authenticate": "Bearer"}
@@ -87,6 +103,14 @@ class Door:
                 429, f"more than {per_minute:g} requests a minute; ask again in {seconds:.0f} s", code="rate_limited",
                 headers={"retry-after": str(max(1, round(seconds)))},
             )  # fmt: skip
+
+
+def _refuse_foreign_pages(request: Request) -> None:
+    """Browsers say which page a request comes from; nobody else does."""
+    origin = request.headers.get("origin")
+    is_foreign = request.headers.get("sec-fetch-site") in ("cross-site", "same-site")
+    if is_foreign or (origin is not None and urlsplit(origin).hostname not in LOCAL_NAMES):
+        raise ApiError(403, "web pages of other hosts may not use a server without keys", code="foreign_origin")
 
 
 class BodyLimit:

@@ -100,7 +100,9 @@ def described(error: Exception) -> ApiError:
             if status >= 500:
                 _LOGGER.warning("a request failed: %s", error)
             # What is wrong on the server's side may name its files and hosts.
-            message = str(error) if status < 500 or isinstance(error, DeadlinePassed) else str(type(error)())
+            # So may who holds a lease, which is a host.
+            is_told = (status < 500 or isinstance(error, DeadlinePassed)) and not isinstance(error, LineageBusy)
+            message = str(error) if is_told else str(type(error)())
             return ApiError(status, message, code=code, headers=headers)
     _LOGGER.error("a request failed", exc_info=error)
     return ApiError(500, "something went wrong here; the server's own output says what", code="internal_error")

@@ -56,6 +56,11 @@ class ApiKeys:
         self._path = home / KEYS_FILE
         self._read: tuple[tuple[int, int, int], tuple[ApiKey, ...]] | None = None
 
+    @property
+    def are_used(self) -> bool:
+        """Whether the home has, or ever had, a key."""
+        return self._path.exists()
+
     def all(self) -> tuple[ApiKey, ...]:
         """Every key, in the order in which they were made.
 

@@ -170,6 +170,7 @@ def standing(service: Service) -> Standing:
     served = service.following.server.stats()
     return Standing(
         lineage=service.lineage, counts=stats.counts, head=stats.head, serving=served.serving_version,
-        loaded=served.loaded_versions, is_updating=service.log.is_being_updated(service.lineage), pause=stats.pause,
+        loaded=served.loaded_versions, is_updating=service.log.is_being_updated(service.lineage),
+        pause=stats.pause and stats.pause.model_copy(update={"by": stats.pause.by.partition("@")[0]}),
         head_error=service.following.error, learner_error=service.learner_error(),
     )  # fmt: skip

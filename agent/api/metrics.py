@@ -83,6 +83,9 @@ class HttpFigures:
 
         try:
             await self._app(scope, receive, noted)
+        except Exception:
+            status = 500  # said by what stands before this
+            raise
         finally:
             # Never the path itself, of which anybody can make any number.
             route = getattr(scope.get("route"), "path", "none")

@@ -18,7 +18,7 @@ MOST_PROMPTS: Final = 32
 
 
 class _Taken(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class TextPart(_Taken):

@@ -15,6 +15,7 @@ from fastapi.responses import StreamingResponse
 
 from agent.api.answers import Bound, Piece, Question, begin
 from agent.api.errors import ApiError, described
+from agent.api.keys import Scope
 from agent.api.openai_fields import ChatRequest, CompletionRequest, Usage
 from agent.api.service import Service
 from agent.sampling import Sampling, TokenLogprobs
@@ -33,14 +34,14 @@ def openai_router(service: Service) -> APIRouter:
     @router.post("/chat/completions", summary="Answer a conversation")
     async def chat(body: ChatRequest, request: Request) -> Response:
         """The answer of a version, from its weights; with `store` the last message becomes an experience."""
-        service.door.check(request, "ask")
+        needed: list[Scope] = ["ask", "tell"] if body.store else ["ask"]
+        service.door.check(request, *needed)
         version = service.asked_version(body.model)
         try:
-            prompt = service.following.base.dialogue.conversation_ids([message.turn for message in body.messages])
+            turns = [message.turn for message in body.messages]
+            prompt = await service.encoded(lambda dialogue: dialogue.conversation_ids(turns))
         except NotAModel as exc:
-            raise BadInput(str(exc)) from exc
-        if body.store:
-            service.door.check(request, "tell")
+            raise BadInput("the model's chat template takes no such conversation; order its roles otherwise") from exc
         most = body.max_completion_tokens or body.max_tokens
         num_logprobs = (body.top_logprobs or 0) if body.logprobs else None
         asked = _questions(service, body, [prompt], most, num_logprobs, is_chat=True)
@@ -51,8 +52,7 @@ def openai_router(service: Service) -> APIRouter:
         """What a version goes on with, from its weights."""
         service.door.check(request, "ask")
         version = service.asked_version(body.model)
-        dialogue = service.following.base.dialogue
-        prompts = [dialogue.text_ids(one) if isinstance(one, str) else one for one in body.prompts]
+        prompts = [await _token_ids(service, one) for one in body.prompts]
         asked = _questions(service, body, prompts, body.max_tokens, body.logprobs, is_chat=False)
         return await _answered(service, body, request, "text_completion", asked, version)
 
@@ -81,6 +81,10 @@ def openai_router(service: Service) -> APIRouter:
         return found if number is not None else {**found, "id": service.lineage, "parent": found["id"]}
 
     return router
+
+
+async def _token_ids(service: Service, prompt: str | tuple[int, ...]) -> Sequence[int]:
+    return await service.encoded(lambda dialogue: dialogue.text_ids(prompt)) if isinstance(prompt, str) else prompt
 
 
 def _model(service: Service, version: Version) -> dict[str, Any]:
@@ -141,6 +145,7 @@ async def _answered(
         for question in asked:
             bounds.append(await begin(service.following, question, version))
             version = bounds[0].version  # of all choices, whatever is swapped in meanwhile
+        fingerprint = await service.fingerprint(bounds[0].version)
         if isinstance(body, ChatRequest) and body.store:
             # Only now: a client whose request is refused sends it again.
             headers = await _stored(service, body, request)
@@ -149,14 +154,22 @@ async def _answered(
             bound.leave()
         raise
     bound_to = bounds[0].version
-    writer = _Writer(service, kind, bound_to, [len(question.prompt_ids) for question in asked], body.n or 1)
+    num_read = sum(len(question.prompt_ids) for question in asked[:: body.n or 1])  # choices of one prompt read it once
+    writer = _Writer(service, kind, bound_to, fingerprint, num_read)
     headers[VERSION_HEADER] = str(bound_to)
     if body.stream:
         with_usage = body.stream_options is not None and body.stream_options.include_usage
         events = _events(writer, bounds, with_usage=with_usage)
         headers["cache-control"] = "no-cache"
         return StreamingResponse(events, media_type="text/event-stream", headers=headers)
-    choices = await _unless_the_client_leaves(request, _collected(bounds))
+    try:
+        choices = await _unless_the_client_leaves(request, _collected(bounds))
+    except Exception as exc:
+        error = described(exc)
+        error.headers.update(headers)
+        if EXPERIENCE_HEADER in headers:
+            error.headers["x-should-retry"] = "false"  # OpenAI's client would tell it once more
+        raise error from exc
     return Response(json.dumps(writer.whole(choices)), media_type="application/json", headers=headers)
 
 
@@ -226,6 +239,9 @@ async def _events(writer: "_Writer", bounds: Sequence[Bound], *, with_usage: boo
             yield _event(writer.usage_chunk(num_written))
     except Exception as exc:  # noqa: BLE001 - the status has been sent; the stream says what went wrong
         yield _event(described(exc).body.model_dump())
+    finally:
+        for bound in bounds:
+            bound.leave()  # harmless for what has ended
     yield "data: [DONE]\n\n"
 
 
@@ -255,15 +271,13 @@ async def _unless_the_client_leaves(request: Request, work: Awaitable[list[_Choi
 class _Writer:
     """Bodies and events of one request, all with its id, its time and its version."""
 
-    def __init__(
-        self, service: Service, kind: Kind, version: int, num_read: Sequence[int], num_choices: int
-    ) -> None:
-        self._service, self._kind, self._version = service, kind, version
-        self._num_read = sum(num_read[::num_choices])  # choices of one prompt read it once
+    def __init__(self, service: Service, kind: Kind, version: int, fingerprint: str, num_read: int) -> None:
+        self._service, self._kind, self._num_read = service, kind, num_read
+        self._num_letters: dict[int, int] = {}  # of each streamed choice, so far
         prefix = "chatcmpl" if self._is_chat else "cmpl"
         self._head = {
             "id": f"{prefix}-{uuid.uuid4().hex}", "created": int(service.clock().timestamp()),
-            "model": service.name(version), "system_fingerprint": service.fingerprint(version),
+            "model": service.name(version), "system_fingerprint": fingerprint,
         }  # fmt: skip
 
     @property
@@ -291,7 +305,7 @@ class _Writer:
 
     def chunk(self, index: int, piece: Piece) -> dict[str, Any]:
         """A piece of a streamed choice."""
-        logprobs = self._logprobs([piece.logprobs] if piece.logprobs is not None else [])
+        logprobs = self._logprobs([piece.logprobs] if piece.logprobs is not None else [], index)
         if self._is_chat:
             delta = {"content": piece.text} if piece.text or not piece.finish_reason else {}
             return self._chunk(index, {"delta": delta}, piece.finish_reason, logprobs)
@@ -312,17 +326,20 @@ class _Writer:
         choice = {"index": index, **said, "finish_reason": finish_reason, "logprobs": logprobs}
         return {**self._head, "object": self._chunk_object, "choices": [choice]}
 
-    def _logprobs(self, kept: Sequence[TokenLogprobs]) -> dict[str, Any] | None:
+    def _logprobs(self, kept: Sequence[TokenLogprobs], streamed: int | None = None) -> dict[str, Any] | None:
         if not kept:
             return None
         if self._is_chat:
             return {"content": [self._chat_logprobs(one) for one in kept], "refusal": None}
         words = [self._word(one.token_id) for one in kept]
+        start = self._num_letters.get(streamed, 0) if streamed is not None else 0
+        if streamed is not None:
+            self._num_letters[streamed] = start + sum(map(len, words))
         return {
             "tokens": words,
             "token_logprobs": [one.logprob for one in kept],
             "top_logprobs": [{self._word(token_id): value for token_id, value in one.most_likely} for one in kept],
-            "text_offset": [sum(map(len, words[:place])) for place in range(len(words))],
+            "text_offset": [start + sum(map(len, words[:place])) for place in range(len(words))],
         }
 
     def _chat_logprobs(self, one: TokenLogprobs) -> dict[str, Any]:

@@ -3,16 +3,18 @@
 Knows composition. Refuses to know HTTP.
 """
 
+import asyncio
+import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from agent.api.door import Door
 from agent.api.errors import ApiError
 from agent.following import FollowingServer
 from memory_log.clock import Clock, utc_now
-from memory_log.errors import UnknownVersion
 from memory_log.log import MemoryLog
+from updater.dialogue import Dialogue
 
 DEFAULT_MAX_TOKENS: Final = 512
 ANSWER_SECONDS: Final = 300.0
@@ -40,6 +42,8 @@ class Service:
     answer_seconds: float = ANSWER_SECONDS
     learner_error: Callable[[], str | None] = lambda: None
     clock: Clock = utc_now
+    _encoding: threading.Lock = field(default_factory=threading.Lock)
+    _fingerprints: dict[int, str] = field(default_factory=dict)
 
     @property
     def lineage(self) -> str:
@@ -64,10 +68,18 @@ class Service:
             )  # fmt: skip
         return int(number) if at else None
 
-    def fingerprint(self, version: int) -> str:
+    async def fingerprint(self, version: int) -> str:
         """What names the weights of a version, whatever its number."""
-        try:
-            found = self.log.version(self.lineage, version).weights_hash
-        except UnknownVersion:
-            found = None
-        return f"sp-{(found or self.following.base.fingerprint)[:16]}"
+        if version not in self._fingerprints:
+            found = (await asyncio.to_thread(self.log.version, self.lineage, version)).weights_hash
+            self._fingerprints[version] = f"sp-{(found or self.following.base.fingerprint)[:16]}"
+        return self._fingerprints[version]
+
+    async def encoded(self, encode: Callable[[Dialogue], list[int]]) -> list[int]:
+        """What a function makes of the model's dialogue, beside the event loop: long texts take long."""
+
+        def one_at_a_time() -> list[int]:
+            with self._encoding:  # a fast tokenizer refuses to be used by two threads at once
+                return encode(self.following.base.dialogue)
+
+        return await asyncio.to_thread(one_at_a_time)

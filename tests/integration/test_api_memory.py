@@ -266,3 +266,64 @@ def test_a_body_of_unknown_length_is_bounded_too(server: ApiServer) -> None:
     finally:
         connection.close()
     assert server.service.log.experiences("default") == []
+
+
+def test_figures_that_are_no_numbers_are_refused_and_harm_nobody(server: ApiServer) -> None:
+    asked = b'{"model": "default", "messages": [{"role": "user", "content": "Where?"}], "temperature": NaN}'
+    assert _call(server, "/v1/chat/completions", asked).status == 400
+
+
+def test_pages_of_other_hosts_may_not_use_a_server_without_keys(server: ApiServer) -> None:
+    def activated(**headers: str) -> int:
+        request = urllib.request.Request(f"{server.url}/v1/versions/0/activate", b"", headers, method="POST")
+        try:
+            with urllib.request.urlopen(request, timeout=60) as reply:
+                return int(reply.status)
+        except urllib.error.HTTPError as exc:
+            exc.close()
+            return exc.code
+
+    assert activated(origin="https://evil.example") == activated(origin="null") == 403
+    assert activated(**{"sec-fetch-site": "cross-site"}) == 403
+    assert activated(origin=server.url) == activated() == 200
+
+
+def test_a_home_whose_last_key_was_removed_stays_closed(server: ApiServer) -> None:
+    server.keys.add("robot", ["ask"])
+    server.keys.remove("robot")
+    assert _call(server, "/v1/models").status == 401
+
+
+def test_as_many_versions_are_in_memory_as_may_be(server: ApiServer) -> None:
+    for seed in range(1, 6):
+        server.grow(seed)
+    held, answering = threading.Event(), server.service.following.server
+
+    def holding(_token_id: int, _logprobs: object) -> Verdict:
+        held.wait(60)
+        return "stop"
+
+    _wait_until(lambda: answering.serving_version == 5)
+    for number in (1, 2, 3):
+        server.service.following.load(number)
+    futures = [answering.submit([20], version=number, watch=holding) for number in (1, 2, 3)]
+    asked = {"model": "default@4", "messages": [{"role": "user", "content": "Where?"}], "max_tokens": 2}
+    assert _call(server, "/v1/chat/completions", asked).status == 429
+    held.set()
+    for future in futures:
+        future.result(60)
+    assert _call(server, "/v1/chat/completions", asked).body["model"] == "default@4"
+
+
+def test_storing_counts_once_at_the_rate_limit(tmp_path: Path) -> None:
+    with api_server(tmp_path, requests_per_minute=1) as server:
+        asked = {"model": "default", "messages": [{"role": "user", "content": MUG}], "store": True, "max_tokens": 2}
+        assert [_call(server, "/v1/chat/completions", asked).status for _ in range(2)] == [200, 429]
+        assert len(server.service.log.experiences("default")) == 1
+
+
+def test_a_server_that_has_failed_says_so(server: ApiServer) -> None:
+    server.service.following.server.close()
+    assert _call(server, "/readyz").status == 503
+    asked = {"model": "default", "messages": [{"role": "user", "content": "Where?"}]}
+    assert _call(server, "/v1/chat/completions", asked).status == 503

@@ -391,3 +391,50 @@ def test_a_full_queue_refuses_and_takes_requests_again_later() -> None:
             assert len(future.result(60).token_ids) == 2
         assert len(server.submit([22], max_new_tokens=2).result(60).token_ids) == 2
         assert server.stats().num_refused == 1
+
+
+def test_when_decoding_itself_breaks_nobody_waits_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def holding(_token_id: int, _logprobs: TokenLogprobs | None) -> Verdict:
+        begun.set()
+        go_on.wait(60)
+        return "go on"
+
+    server = ModelServer(tiny_model(), eos_token_ids=(), pad_token_id=PAD, max_batch=1)
+    decoded = server.submit([20], watch=holding)
+    assert begun.wait(60)
+    waiting = server.submit([21])
+
+    def broken(_now: float = 0.0) -> list[object]:
+        raise MemoryError("none left")
+
+    monkeypatch.setattr(server._schedule, "turn", broken)
+    go_on.set()
+    with pytest.raises(GenerationFailed, match="none left"):
+        decoded.result(60)
+    with pytest.raises(ServerClosed):
+        waiting.result(60)
+    with pytest.raises(ServerClosed):
+        server.submit([22])
+    assert server.is_closed
+    server.close()
+
+
+def test_a_waiting_request_that_was_given_up_makes_room() -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def holding(_token_id: int, _logprobs: TokenLogprobs | None) -> Verdict:
+        begun.set()
+        go_on.wait(60)
+        return "go on"
+
+    with ModelServer(tiny_model(), eos_token_ids=(), pad_token_id=PAD, max_batch=1, max_waiting=1) as server:
+        long = server.submit([20], watch=holding, max_new_tokens=100)
+        assert begun.wait(60)
+        assert server.submit([21]).cancel()
+        go_on.set()
+        _wait_until(lambda: server.stats().num_waiting == 0)
+        assert len(server.submit([22], max_new_tokens=2).result(60).token_ids) == 2
+        assert len(long.result(60).token_ids) == 100
+        assert server.stats().num_cancelled == 1

@@ -53,3 +53,14 @@ def test_a_damaged_delta_is_noticed_before_anything_is_read(tmp_path: Path) -> N
         path.write_bytes(path.read_bytes()[:-4])
         with pytest.raises(DeltaCorrupt):
             VersionWeights(tiny_base(), log, blobs).streamed("default", 1)
+
+
+def test_a_damaged_snapshot_is_passed_over(tmp_path: Path) -> None:
+    base, blobs = tiny_base(), BlobStore(tmp_path / "blobs")
+    with MemoryLog(f"sqlite:///{tmp_path}/log.db") as log:
+        for seed in (1, 2, 3):
+            grow(log, blobs, random_factors(seed))
+        weights = VersionWeights(base, log, blobs)
+        snapshot = weights.store_snapshot("default", 2)
+        (blobs.root / snapshot.path).write_bytes(b"damaged")
+        assert weights.streamed("default", 3).hash() == log.version("default", 3).weights_hash
