@@ -16,7 +16,7 @@ from agent.sampling import TokenLogprobs
 from benchmarks.update_speed_setup import FIRST_TOKEN
 
 PROMPT_TOKENS: Final = 32
-NUM_PROMPTS: Final = 4
+NUM_PROMPTS: Final = 2
 
 
 class Asked(Protocol):
