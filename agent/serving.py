@@ -34,6 +34,7 @@ Result = TypeVar("Result")
 
 _LOGGER = logging.getLogger(__name__)
 
+CHORES_AT_ONCE = 4  # between two steps; one is a copy of a layer at most
 NUM_SWAPS_KEPT = 1000  # newest entries of the statistics; a server may run for months
 
 
@@ -142,7 +143,7 @@ class ModelServer(Closing):
         self._changed = threading.Condition()  # guards everything below; never held during a forward pass
         self._versions = LoadedVersions(version, model, max_versions=max_versions)
         self._waiting: deque[Request] = deque()
-        self._chores: deque[tuple[Callable[[], object], Future[Any]]] = deque()  # done between two steps, one each
+        self._chores: deque[tuple[Callable[[], object], Future[Any]]] = deque()  # done between two steps
         self._swaps: deque[Swap] = deque(maxlen=NUM_SWAPS_KEPT)
         self._counts = dict.fromkeys(("requests", "answered", "failed", "cancelled", "refused", "tokens"), 0)
         self._is_closed = False
@@ -306,7 +307,7 @@ class ModelServer(Closing):
             self._versions.add(version, LoadedVersion(model, overlay, prepare_seconds=self._clock() - started))
 
     def merge(self, version: int, folded: Callable[[str], Tensor], *, timeout_seconds: float) -> bool:
-        """Overwrite the weights below a version with its own, layer by layer between two steps.
+        """Overwrite the weights below a version with its own, layer by layer, a few between two steps.
 
         From when it begins, the versions that had those weights are no longer loaded. Where `folded` fails, the layers
         not reached keep their factors: answers go on being this version's, and merging again goes on from there.
@@ -331,8 +332,14 @@ class ModelServer(Closing):
                 return False
             for below in self._versions.sharing(version):
                 self._versions.take_out(below)
+        # A few layers ahead of the decoding thread: it has a step to make between two looks at what is to be done.
+        under_way: deque[Future[None]] = deque()
         for name in overlay.names:
-            self._between_steps(partial(overlay.overwrite, name, folded(name)))
+            if len(under_way) == CHORES_AT_ONCE:
+                under_way.popleft().result()
+            under_way.append(self._handed_over(partial(overlay.overwrite, name, folded(name))))
+        for done in under_way:
+            done.result()
         with self._changed:
             held.overlay = None
         return True
@@ -366,13 +373,17 @@ class ModelServer(Closing):
 
     def _between_steps(self, act: Callable[[], Result]) -> Result:
         """Do something on the decoding thread while no forward pass runs, and wait for it."""
+        return self._handed_over(act).result()
+
+    def _handed_over(self, act: Callable[[], Result]) -> "Future[Result]":
+        """The same without waiting."""
         done: Future[Result] = Future()
         with self._changed:
             if self._is_closed:
                 raise ServerClosed("this server is closed; start another one")
             self._chores.append((act, done))
             self._changed.notify_all()
-        return done.result()
+        return done
 
     def stats(self) -> ServerStats:
         """Return consistent figures of this moment; an answer that a caller has seen is counted."""
@@ -456,7 +467,7 @@ class ModelServer(Closing):
                 if self._is_closed:
                     return False
                 self._changed.wait()
-            chore = self._chores.popleft() if self._chores else None
+            chores = [self._chores.popleft() for _ in range(min(CHORES_AT_ONCE, len(self._chores)))]
             now = self._clock()
             # Those that were given up make room for others at once.
             late = [one for one in self._waiting if one.future.cancelled() or one.expire(now)]
@@ -471,8 +482,7 @@ class ModelServer(Closing):
             begun = [request for request in requests if self._begin(request)]
             if begun:
                 self._settle(self._schedule.join(held[version].model, begun, held[version].overlay))
-        if chore is not None:
-            act, done = chore
+        for act, done in chores:
             try:
                 done.set_result(act())
             except Exception as exc:  # noqa: BLE001 - raised where it was asked for
