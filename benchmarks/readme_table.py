@@ -59,9 +59,11 @@ QUOTED: Final[Mapping[str, Mapping[str, str]]] = {
         "none_final_average": "without memory (floor)",
         "in_context_final_average": "with what a question needs in the prompt (ceiling)",
         "bm25_final_average": "retrieval by shared words",
+        "dense_final_average": "retrieval by sentence embeddings",
         "false_recall": "false recall after 20 updates",
         "reading_kept": "reading kept",
         "drift_nats": "drift in nats a token, KL from the base on unrelated text",
+        "update_time_growth": "seconds of the last ten updates / of the first ten",
     },
     "log_faults": {
         "num_kills_sqlite": "log: processes killed at random moments, SQLite",
