@@ -31,7 +31,7 @@ class ModelSkeleton:
         for tensor in model.state_dict(keep_vars=True).values():
             memo.setdefault(id(tensor), _like(tensor, torch.empty_like(tensor, device="meta")))
         self._module: PreTrainedModel = copy.deepcopy(model, memo)
-        self._names_of = _tied_names(self._module)
+        self._names_of = tied_names(self._module)
 
     def build(self, state_dict: Mapping[str, Tensor], *, version: int) -> PreTrainedModel:
         """Return a copy of the model that holds exactly these weights, cloned from what was given.
@@ -101,7 +101,7 @@ def _like(original: Tensor, tensor: Tensor) -> Tensor:
     return tensor
 
 
-def _tied_names(model: PreTrainedModel) -> dict[int, list[str]]:
+def tied_names(model: PreTrainedModel) -> dict[int, list[str]]:
     """Names of the state dict by the tensor they stand for."""
     names_of: dict[int, list[str]] = {}
     for name, tensor in cast(dict[str, Tensor], model.state_dict(keep_vars=True)).items():

@@ -80,7 +80,11 @@ class EndpointSettings(Record):
 
 def is_loopback(url: str) -> bool:
     """Whether an address is on this computer."""
-    host = urlsplit(url).hostname or ""
+    return is_loopback_host(urlsplit(url).hostname or "")
+
+
+def is_loopback_host(host: str) -> bool:
+    """Whether a host, by name or address, is this computer."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

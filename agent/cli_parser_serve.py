@@ -4,11 +4,11 @@ import argparse
 from typing import get_args
 
 from agent import commands_learn, commands_serve
+from agent.api.keys import SCOPES
 from agent.cli_arguments import add_command, add_plain, figure, positive, utf8, whole
 from agent.cli_parser_settings import add_settings_options
 from memory_log.records import ClaimOrder
 
-SCOPES = ("ask", "tell", "admin")
 _SERVE = """\
 Serve a home over HTTP: OpenAI's chat and text completions, and the memory beside them. A process of its own
 learns what is told; its new versions are taken up while answers go on. Needs: pip install 'selfparam[serve]'

@@ -3,7 +3,6 @@
 Knows: which parts a service has, and in which order they begin and end. Refuses to know: routes, updates.
 """
 
-import ipaddress
 import os
 import signal
 import socket
@@ -14,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
+from agent.chat_endpoint import is_loopback_host
 from agent.cli_display import print_table
 from agent.commands import Options
 from agent.home import Home
@@ -44,7 +44,7 @@ def serve(options: Options) -> int:
     from updater.language_model import weights_of
     from updater.streaming import WeightsOnDisk
 
-    is_local = _is_loopback(options.host)
+    is_local = is_loopback_host(options.host)
     home = Home.open(options.home, model=options.model)
     keys = ApiKeys(home.path)
     if not is_local and not keys.all():
@@ -144,15 +144,6 @@ def _bound(host: str, port: int) -> socket.socket:
             f"{host} port {port} cannot be used ({exc.strerror}); choose another with --port, or 0 for any that is free"
         ) from exc
     return made
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def add_key(options: Options) -> int:

@@ -7,7 +7,6 @@ updates.
 import copy
 import logging
 import threading
-import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
@@ -49,7 +48,6 @@ class FollowingServer(Closing):
         in_place: whether versions follow one another in the same weights.
         drain_seconds: how long a new version waits for the one before to be merged.
         max_batch, max_waiting, max_versions: as for `ModelServer`.
-        monotonic: seconds for measuring spans.
     """
 
     def __init__(
@@ -64,10 +62,9 @@ class FollowingServer(Closing):
         max_batch: int = 32,
         max_waiting: int | None = 256,
         max_versions: int = 4,
-        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.base, self.lineage = base, lineage
-        self._log, self._weights, self._monotonic = log, weights, monotonic
+        self._log, self._weights = log, weights
         dialogue = base.dialogue
         # A fast tokenizer may not be changed by one thread while another uses it: the decoding thread has its own.
         self.decoder = copy.deepcopy(dialogue.tokenizer)

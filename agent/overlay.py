@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 from transformers import PreTrainedModel
 
+from agent.buffers import tied_names
 from updater.delta import Change, LowRank
 
 _WEIGHT: Final = ".weight"
@@ -22,7 +23,8 @@ _WEIGHT: Final = ".weight"
 
 def fits_over(model: PreTrainedModel, changes: Mapping[str, Change]) -> bool:
     """Whether changes can lie beside a model's weights: factors of untied linear layers, and nothing else."""
-    tied = _tied_parameters(model)
+    # Overwriting a tensor that has two names would change the other layer too.
+    tied = {place for place, names in tied_names(model).items() if len(names) > 1}
     return all(
         isinstance(change, LowRank) and _linear(model, name) is not None and id(model.get_parameter(name)) not in tied
         for name, change in changes.items()
@@ -36,16 +38,6 @@ def _linear(model: PreTrainedModel, name: str) -> nn.Linear | None:
     except AttributeError:
         return None
     return module if type(module) is nn.Linear else None
-
-
-def _tied_parameters(model: PreTrainedModel) -> set[int]:
-    """Parameters that more than one module uses: overwriting one of them would change the other."""
-    seen, tied = set[int](), set[int]()
-    for module in model.modules():
-        for parameter in module._parameters.values():
-            if parameter is not None:
-                (tied if id(parameter) in seen else seen).add(id(parameter))
-    return tied
 
 
 class Overlay:

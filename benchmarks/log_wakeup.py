@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from benchmarks.postgresql_server import postgresql_server
-from benchmarks.results_file import Metric, measured, report, utc_now
+from benchmarks.results_file import Metric, measured, quantile, report, utc_now
 from memory_log.bells import Bell
 from memory_log.log import MemoryLog
 from memory_log.records import NewExperience
@@ -144,9 +144,9 @@ def measure(url: str, plan: Plan) -> Round:
 def metrics_of(engine: str, rounds: Sequence[Round]) -> dict[str, Metric]:
     """The metrics of one engine over its rounds."""
     return {
-        f"wakeup_p50_ms_{engine}": measured([_quantile(one.wakeups_ms, 0.5) for one in rounds], unit="ms"),
+        f"wakeup_p50_ms_{engine}": measured([quantile(one.wakeups_ms, 0.5) for one in rounds], unit="ms"),
         f"wakeup_p99_ms_{engine}": measured(
-            [_quantile(one.wakeups_ms, 0.99) for one in rounds], unit="ms", target="<= 100"
+            [quantile(one.wakeups_ms, 0.99) for one in rounds], unit="ms", target="<= 100"
         ),
         f"waiter_cpu_share_{engine}": measured(
             [one.cpu_share for one in rounds], unit="share", target="<= 0.01", bounds=(0, 1)
@@ -156,12 +156,6 @@ def metrics_of(engine: str, rounds: Sequence[Round]) -> dict[str, Metric]:
             [one.rate_waited_for / one.rate_alone for one in rounds], unit="ratio"
         ),
     }
-
-
-def _quantile(values: Sequence[float], share: float) -> float:
-    """The smallest value that at least this share of all does not exceed."""
-    ordered = sorted(values)
-    return ordered[min(int(share * len(ordered)), len(ordered) - 1)]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

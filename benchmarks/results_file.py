@@ -179,6 +179,12 @@ def measured(
     return Metric(mean=mean, low=low, high=high, values=numbers, unit=unit, target=target, met=met)
 
 
+def quantile(values: Sequence[float], share: float) -> float:
+    """The smallest value that at least this share of all does not exceed."""
+    ordered = sorted(values)
+    return ordered[min(int(share * len(ordered)), len(ordered) - 1)]
+
+
 def utc_now() -> datetime:
     """The current time, aware, in UTC."""
     return datetime.now(UTC)

@@ -23,9 +23,8 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerBase
 
 from agent.decoding import DecodeBatch, Request
 from agent.seed_model import WEIGHTS_FOLDER
-from benchmarks.results_file import Metric, measured, report, utc_now
+from benchmarks.results_file import Metric, measured, quantile, report, utc_now
 from benchmarks.serving_clients import Job, Streamed, keep_busy
-from benchmarks.swap_load import quantile
 from benchmarks.update_speed_setup import FIRST_TOKEN, LARGE, TINY, Sizes, model_of
 from updater.dialogue import left_padded
 from updater.language_model import load_language_model, quiet_transformers

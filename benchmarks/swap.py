@@ -25,9 +25,9 @@ from transformers import LlamaForCausalLM
 
 from agent.following import FollowingServer
 from agent.serving import ModelServer
-from benchmarks.results_file import Metric, measured, report, utc_now
+from benchmarks.results_file import Metric, measured, quantile, report, utc_now
 from benchmarks.swap_home import LINEAGE, base_of, open_log
-from benchmarks.swap_load import Answered, Load, gaps, prompts_of, quantile
+from benchmarks.swap_load import Answered, Load, gaps, prompts_of
 from benchmarks.swap_usual import WAYS, LockedServer
 from benchmarks.update_speed_setup import LARGE, TINY, Sizes, model_of
 from memory_log.blobs import BlobStore

@@ -112,9 +112,3 @@ def gaps(answers: Sequence[Answered], begin: float, end: float) -> list[float]:
         for earlier, later in itertools.pairwise(answer.moments)
         if begin <= later <= end
     ]
-
-
-def quantile(values: Sequence[float], share: float) -> float:
-    """The smallest value that at least this share of all does not exceed."""
-    ordered = sorted(values)
-    return ordered[min(int(share * len(ordered)), len(ordered) - 1)]

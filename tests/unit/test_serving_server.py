@@ -40,6 +40,18 @@ def _wait_until(holds: Callable[[], bool], *, seconds: float = 120) -> None:
         time.sleep(0.002)
 
 
+class Held:
+    """Watches an answer and holds decoding up at its tokens, until it is let go."""
+
+    def __init__(self) -> None:
+        self.begun, self.go_on = threading.Event(), threading.Event()
+
+    def __call__(self, _token_id: int, _logprobs: TokenLogprobs | None) -> Verdict:
+        self.begun.set()
+        self.go_on.wait(60)
+        return "go on"
+
+
 def _num_models_alive() -> int:
     gc.collect()
     return sum(issubclass(type(thing), LlamaForCausalLM) for thing in gc.get_objects())
@@ -372,21 +384,16 @@ def test_a_deadline_ends_what_waits_and_what_is_being_decoded() -> None:
 
 
 def test_a_full_queue_refuses_and_takes_requests_again_later() -> None:
-    gate, begun = threading.Event(), threading.Event()
-
-    def holding(_token_id: int, _logprobs: TokenLogprobs | None) -> Verdict:
-        begun.set()
-        gate.wait(60)
-        return "go on"
+    held = Held()
 
     with ModelServer(tiny_model(), eos_token_ids=(), pad_token_id=PAD, max_batch=1, max_waiting=2) as server:
-        first = server.submit([20], watch=holding, max_new_tokens=2)
-        assert begun.wait(60)
+        first = server.submit([20], watch=held, max_new_tokens=2)
+        assert held.begun.wait(60)
         waiting = [server.submit([21], max_new_tokens=2) for _ in range(2)]
         with pytest.raises(ServerBusy, match="ask again"):
             server.submit([22])
         assert server.stats().num_waiting == 2
-        gate.set()
+        held.go_on.set()
         for future in (first, *waiting):
             assert len(future.result(60).token_ids) == 2
         assert len(server.submit([22], max_new_tokens=2).result(60).token_ids) == 2
@@ -394,23 +401,18 @@ def test_a_full_queue_refuses_and_takes_requests_again_later() -> None:
 
 
 def test_when_decoding_itself_breaks_nobody_waits_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    begun, go_on = threading.Event(), threading.Event()
-
-    def holding(_token_id: int, _logprobs: TokenLogprobs | None) -> Verdict:
-        begun.set()
-        go_on.wait(60)
-        return "go on"
+    held = Held()
 
     server = ModelServer(tiny_model(), eos_token_ids=(), pad_token_id=PAD, max_batch=1)
-    decoded = server.submit([20], watch=holding)
-    assert begun.wait(60)
+    decoded = server.submit([20], watch=held)
+    assert held.begun.wait(60)
     waiting = server.submit([21])
 
     def broken(_now: float = 0.0) -> list[object]:
         raise MemoryError("none left")
 
     monkeypatch.setattr(server._schedule, "turn", broken)
-    go_on.set()
+    held.go_on.set()
     with pytest.raises(GenerationFailed, match="none left"):
         decoded.result(60)
     with pytest.raises(ServerClosed):
@@ -422,18 +424,13 @@ def test_when_decoding_itself_breaks_nobody_waits_for_ever(monkeypatch: pytest.M
 
 
 def test_a_waiting_request_that_was_given_up_makes_room() -> None:
-    begun, go_on = threading.Event(), threading.Event()
-
-    def holding(_token_id: int, _logprobs: TokenLogprobs | None) -> Verdict:
-        begun.set()
-        go_on.wait(60)
-        return "go on"
+    held = Held()
 
     with ModelServer(tiny_model(), eos_token_ids=(), pad_token_id=PAD, max_batch=1, max_waiting=1) as server:
-        long = server.submit([20], watch=holding, max_new_tokens=100)
-        assert begun.wait(60)
+        long = server.submit([20], watch=held, max_new_tokens=100)
+        assert held.begun.wait(60)
         assert server.submit([21]).cancel()
-        go_on.set()
+        held.go_on.set()
         _wait_until(lambda: server.stats().num_waiting == 0)
         assert len(server.submit([22], max_new_tokens=2).result(60).token_ids) == 2
         assert len(long.result(60).token_ids) == 100
