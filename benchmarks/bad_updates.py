@@ -15,15 +15,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from agent.circumstances import utc_now
 from agent.due import Schedule
 from agent.household.anchors import household_anchors
+from agent.intervals import measured
 from agent.memory import choose_device
 from agent.reading_check import Item, facts_to_tell, is_right, recall_items, unknown_items
 from agent.seed_model import WEIGHTS_FOLDER
 from agent.serving import ModelServer
 from agent.worker import UpdateWorker
 from benchmarks.bad_updates_kinds import KINDS, Parts
-from benchmarks.results_file import measured, report, utc_now
+from benchmarks.results_file import report
 from memory_log.blobs import BlobStore
 from memory_log.closing import Closing
 from memory_log.log import MemoryLog

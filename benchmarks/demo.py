@@ -13,9 +13,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from agent.circumstances import utc_now
 from agent.demo import DemoPlan, play
 from agent.display import Display
-from benchmarks.results_file import Metric, measured, report, utc_now
+from agent.intervals import Metric, measured
+from benchmarks.results_file import report
 
 FULL: Final = (8, 5)
 QUICK: Final = (2, 2)

@@ -16,14 +16,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from agent.circumstances import utc_now
+from agent.intervals import Metric
 from agent.seed_model import WEIGHTS_FOLDER
-from benchmarks.injection_measures import Outcome
+from agent.study.contestants import METHODS, ONLY_SEQUENTIAL
+from agent.study.courses import LONG
+from agent.study.running import ITEMS_FILE, finished_lines
+from agent.study.scores import Outcome
 from benchmarks.injection_pictures import draw_all
-from benchmarks.injection_plan import METHODS, ONLY_SEQUENTIAL, Plan, folder_of, parsed_settings
+from benchmarks.injection_plan import Plan, folder_of, parsed_settings
 from benchmarks.injection_pool import run_all
 from benchmarks.injection_report import metrics_of
-from benchmarks.injection_run import ITEMS_FILE, LONG, finished_lines
-from benchmarks.results_file import Metric, report, utc_now
+from benchmarks.results_file import report
 from memory_log.errors import BadInput, SelfParamError
 
 BATCHES: Final = (20, 100)

@@ -13,8 +13,8 @@ import matplotlib
 matplotlib.use("Agg")  # pictures go to files; no window may be opened
 from matplotlib import pyplot
 
-from benchmarks.injection_measures import Outcome, final_average, retention_by_lag
-from benchmarks.results_file import Metric, measured
+from agent.intervals import Metric, measured
+from agent.study.scores import Outcome, final_average, retention_by_lag
 
 SHARE: Final = (0.0, 1.0)
 LIMITS: Final = (("in_context", "ceiling", "--"), ("none", "floor", ":"))

@@ -11,41 +11,20 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from agent.memory import choose_device
-from benchmarks.injection_baselines import (
-    Baseline,
-    RawText,
-    as_cross_entropy,
-    baseline_settings,
-    without_anchors,
-    without_replay,
-)
-from benchmarks.injection_data import Format, read_passages, stream_of
-from benchmarks.injection_drift import NUM_EACH
-from benchmarks.injection_methods import InContext, Learner, NoMemory, Ours, Remembering
-from benchmarks.injection_records import Stream
-from benchmarks.injection_retrieval import Bm25, Dense, minilm
-from benchmarks.injection_run import NUM_READING, Course, Examiner, ProtocolName, course_of, run_course
-from benchmarks.injection_world import LEAST_NEAR_MISSES, household_stream
+from agent.study.contestants import learner_of
+from agent.study.courses import Course, ProtocolName, course_of
+from agent.study.drift import NUM_EACH
+from agent.study.examiner import NUM_READING, Examiner
+from agent.study.household import LEAST_NEAR_MISSES, household_stream
+from agent.study.passages import Format, read_passages, stream_of
+from agent.study.records import Stream
+from agent.study.running import run_course
 from benchmarks.kept import settle_in
 from memory_log.errors import BadInput
 from memory_log.fields import Record
 from updater.language_model import LanguageModel, load_language_model, quiet_transformers
 from updater.settings import UpdateSettings
 
-METHODS: Final = {
-    "ours": "SELF-PARAM as it ships, with its gate",
-    "none": "the base model alone: the floor",
-    "in_context": "the base model reads what it needs: the ceiling",
-    "ce_sentences": "cross-entropy on the same sentences instead of the KL to the teacher",
-    "ce_raw": "cross-entropy on the experiences' own text",
-    "bm25": "retrieval by shared words into the base model's prompt",
-    "dense": "retrieval by sentence embeddings into the base model's prompt",
-    "fresh_lora": "one fresh LoRA on everything so far; its cost grows with the updates",
-    "kl_no_anchors": "ours without anchors",
-    "kl_no_replay": "ours without replay",
-}
-ONLY_SEQUENTIAL: Final = ("fresh_lora", "kl_no_replay")
-"""With a single update they are ours."""
 QUICK_NEAR_MISSES: Final = 24
 QUICK_READING: Final = 40
 QUICK_UNRELATED: Final = 12
@@ -120,33 +99,9 @@ def run_pair(plan: Plan, method: str, seed: int, folder: Path) -> None:
     base = load_language_model(plan.model, device=choose_device(plan.device))
     stream, course = plan.stream(seed), plan.course
     settings = UpdateSettings.model_validate({**plan.settings, "seed": seed})
-    make = functools.partial(_learner, plan, method, base, stream, settings)
+    make = functools.partial(learner_of, method, base, stream, settings, plan.top)
     examiner = plan.examiner(base, stream, seed)
     run_course(folder, stream, course, examiner, make, only_points=method == "fresh_lora")
-
-
-def _learner(
-    plan: Plan, method: str, base: LanguageModel, stream: Stream, settings: UpdateSettings, folder: Path, update: int
-) -> Learner:
-    """One method with its memory in a folder."""
-    own = baseline_settings(method, settings, num_updates=update)
-    match method:
-        case "ours":
-            return Ours(base, folder, settings)
-        case "ce_raw":
-            return RawText(base, folder, own)
-        case "bm25":
-            return Bm25(base, stream, top=plan.top)
-        case "dense":
-            return Dense(base, stream, top=plan.top, encode=minilm())
-        case "none" | "in_context":
-            plain: type[Remembering] = {"none": NoMemory, "in_context": InContext}[method]
-            return plain(base, stream)
-    change = {
-        "ce_sentences": as_cross_entropy, "kl_no_anchors": without_anchors, "kl_no_replay": without_replay,
-        "fresh_lora": without_replay,
-    }[method]  # fmt: skip
-    return Baseline(base, folder, own, change)
 
 
 def parsed_settings(pairs: list[str]) -> dict[str, Any]:

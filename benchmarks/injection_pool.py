@@ -16,8 +16,8 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from agent.study.running import ITEMS_FILE
 from benchmarks.injection_plan import Plan, folder_of, run_pair
-from benchmarks.injection_run import ITEMS_FILE
 
 LOOK_SECONDS: Final = 1.0
 TIME_LEFT_OVER: Final = 3600.0

@@ -9,7 +9,9 @@ from functools import partial
 from statistics import fmean, median
 from typing import Final, NamedTuple
 
-from benchmarks.injection_measures import (
+from agent.intervals import Metric, measured
+from agent.study.courses import Course, ProtocolName
+from agent.study.scores import (
     Outcome,
     backward_transfer,
     balanced,
@@ -28,8 +30,6 @@ from benchmarks.injection_measures import (
     rows_of,
     time_growth,
 )
-from benchmarks.injection_run import Course, ProtocolName
-from benchmarks.results_file import Metric, measured
 
 Figure = Callable[[Outcome], float | None]
 Outcomes = Mapping[str, Mapping[int, Outcome]]

@@ -20,11 +20,13 @@ from typing import Final, NamedTuple
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from agent.circumstances import utc_now
+from agent.intervals import Metric, measured
 from benchmarks.log_faults_files import damage_files, fill_disks
 from benchmarks.log_faults_kills import Fleet, kill_at_random, restart_at_random
 from benchmarks.log_faults_ledger import Findings
 from benchmarks.log_faults_server import Server
-from benchmarks.results_file import Metric, measured, report, utc_now
+from benchmarks.results_file import report
 from memory_log.log import MemoryLog
 
 

@@ -15,10 +15,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from agent.circumstances import utc_now
+from agent.intervals import Metric, measured
 from benchmarks.log_throughput_engine import FULL, QUICK, Plan, Samples, measure
 from benchmarks.log_throughput_places import PostgresqlDatabases, SqliteFiles
 from benchmarks.postgresql_server import postgresql_server
-from benchmarks.results_file import Metric, measured, report, utc_now
+from benchmarks.results_file import report
 
 RATIO: Final = (0.0, math.inf)
 PEERS: Final = {"sqlite": "sqlite_queue", "postgresql": "procrastinate"}

@@ -16,8 +16,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from agent.circumstances import utc_now
+from agent.intervals import Metric, measured, quantile
 from benchmarks.postgresql_server import postgresql_server
-from benchmarks.results_file import Metric, measured, quantile, report, utc_now
+from benchmarks.results_file import report
 from memory_log.bells import Bell
 from memory_log.log import MemoryLog
 from memory_log.records import NewExperience

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from benchmarks.results_file import Metric, ResultsFile, Target
+from agent.intervals import Metric, Target
+from benchmarks.results_file import ResultsFile
 
 ROOT: Final = Path(__file__).parents[1]
 RESULTS: Final = Path(__file__).parent / "results"

@@ -10,12 +10,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from agent.circumstances import utc_now
 from agent.household import phrasings
 from agent.household.language import Triple, answer, is_about_person, relation_phrasings, statement
+from agent.household.unseen import Item, ask, drawer_of, told
+from agent.intervals import Metric, measured
 from agent.memory import AgentMemory
 from agent.seed_model import WEIGHTS_FOLDER
-from benchmarks.results_file import Metric, measured, report, utc_now
-from benchmarks.skills import SKILLS, Item, ask, distinct_facts, drawer_of, told
+from benchmarks.results_file import report
+from benchmarks.skills import SKILLS, distinct_facts
 from updater.generation import generate_texts
 from updater.language_model import LanguageModel, load_language_model, quiet_transformers
 from updater.settings import UpdateSettings

@@ -21,9 +21,11 @@ import torch
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from transformers import LlamaForCausalLM, PreTrainedTokenizerBase
 
+from agent.circumstances import utc_now
 from agent.decoding import DecodeBatch, Request
+from agent.intervals import Metric, measured, quantile
 from agent.seed_model import WEIGHTS_FOLDER
-from benchmarks.results_file import Metric, measured, quantile, report, utc_now
+from benchmarks.results_file import report
 from benchmarks.serving_clients import Job, Streamed, keep_busy
 from benchmarks.update_speed_setup import FIRST_TOKEN, LARGE, TINY, Sizes, model_of
 from updater.dialogue import left_padded

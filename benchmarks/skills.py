@@ -9,9 +9,8 @@ Questions come in the phrasings of its recipe unless a skill says otherwise.
 
 import random
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
-from agent.household import phrasings
 from agent.household.implications import Implications, ImplicationSet
 from agent.household.language import (
     EntityDrawer,
@@ -20,32 +19,13 @@ from agent.household.language import (
     answer,
     is_about_person,
     question,
-    statement,
     unknown_answer,
 )
+from agent.household.unseen import RECIPE, Item, ask, drawer_of, talks, told
 from agent.seed_model.documents import related_fact, unasked
 from benchmarks.new_words import NewWordsDrawer
 
-RECIPE: Final[tuple[QuestionSet, ...]] = ("written", "read")
 NEW: Final[tuple[QuestionSet, ...]] = ("held_out",)
-
-
-class Item(NamedTuple):
-    """One question with its context and right answer."""
-
-    notes: tuple[str, ...]
-    question: str
-    right: str
-
-
-def drawer_of(rng: random.Random) -> EntityDrawer:
-    """Half made-up words, half ordinary ones that no training text holds."""
-    return EntityDrawer(rng, split="held_out", made_up_share=0.5)
-
-
-def ask(subject: str, relation: str, rng: random.Random, sets: Sequence[QuestionSet] = RECIPE) -> str:
-    """A question in a phrasing of one of these sets."""
-    return question(subject, relation, rng, phrasing=rng.choice(sets))
 
 
 def distinct_facts(drawer: EntityDrawer, count: int) -> list[Triple]:
@@ -56,11 +36,6 @@ def distinct_facts(drawer: EntityDrawer, count: int) -> list[Triple]:
         if all((fact.subject, fact.relation) != (other.subject, other.relation) for other in facts):
             facts.append(fact)
     return facts
-
-
-def told(facts: Sequence[Triple], drawer: EntityDrawer, *, held_out: bool = False) -> tuple[str, ...]:
-    """Every fact as a note."""
-    return tuple(statement(fact, drawer.rng, bystander=drawer.name(), held_out=held_out) for fact in facts)
 
 
 def reads(
@@ -127,18 +102,6 @@ def implies(rng: random.Random, *, phrasing: ImplicationSet = "taught") -> Item:
             found = Implications(drawer, phrasing=phrasing).draw(facts)
             if found is not None:
                 return Item(told(facts, drawer), found.question, found.text)
-
-
-def talks(rng: random.Random) -> Item:
-    """A greeting, a statement to acknowledge, or something that is beyond the model."""
-    roll = rng.random()
-    if roll < 0.3:
-        return Item((), *rng.choice(phrasings.SMALL_TALK))
-    if roll < 0.5:
-        return Item((), rng.choice(phrasings.BEYOND), phrasings.NOT_UNDERSTOOD)
-    drawer = drawer_of(rng)
-    fact = drawer.fact()
-    return Item((), told([fact], drawer)[0], f"{phrasings.ACKNOWLEDGED} {answer(fact)}")
 
 
 SKILLS: Final[dict[str, tuple[Callable[[random.Random], Item], str | None]]] = {

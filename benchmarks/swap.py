@@ -23,9 +23,11 @@ from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from safetensors.torch import save_file
 from transformers import LlamaForCausalLM
 
+from agent.circumstances import utc_now
 from agent.following import FollowingServer
+from agent.intervals import Metric, measured, quantile
 from agent.serving import ModelServer
-from benchmarks.results_file import Metric, measured, quantile, report, utc_now
+from benchmarks.results_file import report
 from benchmarks.swap_home import LINEAGE, base_of, open_log
 from benchmarks.swap_load import Answered, Load, gaps, prompts_of
 from benchmarks.swap_usual import WAYS, LockedServer

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.results_file import Metric, ResultsFile
+from agent.intervals import Metric
+from benchmarks.results_file import ResultsFile
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -25,8 +25,10 @@ from typing import Final, NamedTuple
 import torch
 from transformers import PreTrainedModel
 
+from agent.circumstances import utc_now
+from agent.intervals import Metric, measured
 from benchmarks.kept import Kept
-from benchmarks.results_file import Metric, measured, report, utc_now
+from benchmarks.results_file import report
 from benchmarks.update_speed_contestants import Contestant, ours, plain
 from benchmarks.update_speed_setup import LARGE, MODERATE, TINY, Sizes, Work, final_kl, model_of, work_of
 from benchmarks.update_speed_step import Step, peak_share, step_of, where_time_goes

@@ -14,7 +14,9 @@ from typing import Final
 
 import torch
 
-from benchmarks.results_file import Metric, measured, report, utc_now
+from agent.circumstances import utc_now
+from agent.intervals import Metric, measured
+from benchmarks.results_file import report
 from benchmarks.update_speed_contestants import ours
 from benchmarks.update_speed_setup import LLAMA_3_8B, TINY, Sizes, Work, model_of, work_of
 from benchmarks.update_speed_step import Step, peak_share, seconds, step_of, where_time_goes

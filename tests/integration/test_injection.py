@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.injection_measures import Outcome
+from agent.study.running import ITEMS_FILE, finished_lines
+from agent.study.scores import Outcome
 from benchmarks.injection_pictures import draw_all
 from benchmarks.injection_plan import Plan, folder_of, run_pair
 from benchmarks.injection_report import metrics_of
-from benchmarks.injection_run import ITEMS_FILE, finished_lines
 from tests.model_fixtures import LEARNER
 
 pytestmark = [

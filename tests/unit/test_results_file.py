@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from agent.intervals import Metric, Target, measured, t_quantile_95
 from benchmarks import targets
-from benchmarks.results_file import Metric, ResultsFile, Target, measured, report, t_quantile_95
+from benchmarks.results_file import ResultsFile, report
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 

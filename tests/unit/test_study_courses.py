@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.injection_methods import InContext, Learner, NoMemory
-from benchmarks.injection_records import Asked, Stream, Told, UpdateCost, UpdateLine
-from benchmarks.injection_run import ITEMS_FILE, Course, Examiner, append_line, course_of, finished_lines, run_course
+from agent.study.courses import Course, course_of
+from agent.study.examiner import Examiner
+from agent.study.methods import InContext, Learner, NoMemory
+from agent.study.records import Asked, Stream, Told, UpdateCost, UpdateLine
+from agent.study.running import ITEMS_FILE, append_line, finished_lines, run_course
 from memory_log.errors import BadInput
 from memory_log.records import Fact
 from tests.model_fixtures import tiny_base

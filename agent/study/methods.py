@@ -1,7 +1,7 @@
 """The methods that are measured beside each other, each as something that learns experiences and then answers.
 
 Knows: what each method keeps, and what it gives the model to read. Refuses to know: protocols, questions' answers,
-measures. Those that train for themselves are in `injection_baselines.py`.
+measures. Those that train for themselves are in `baselines.py`.
 """
 
 import copy
@@ -13,7 +13,7 @@ from typing import Final, Protocol
 from transformers import PreTrainedModel
 
 from agent.memory import anchors_for
-from benchmarks.injection_records import Asked, Stream, Told, UpdateCost
+from agent.study.records import Asked, Stream, Told, UpdateCost
 from memory_log.blobs import BlobStore
 from memory_log.errors import NothingPending
 from memory_log.log import MemoryLog
@@ -24,7 +24,7 @@ from updater.settings import UpdateSettings
 from updater.update import Updater
 
 LINEAGE: Final = "default"
-OWNER: Final = "benchmarks.injection"
+OWNER: Final = "agent.study"
 
 
 class Learner(Protocol):

@@ -8,7 +8,7 @@ import random
 from typing import Final
 
 from agent.household.language import EntityDrawer, QuestionSet, Triple, answer, question, statement, unknown_answer
-from benchmarks.injection_records import Asked, QuestionKind, Stream, Told
+from agent.study.records import Asked, QuestionKind, Stream, Told
 from memory_log.records import Fact
 
 MADE_UP_SHARE: Final = 0.5

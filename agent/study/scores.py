@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from statistics import fmean, median
 from typing import NamedTuple
 
-from benchmarks.injection_records import AnsweredRow, QuestionKind, UpdateLine
+from agent.study.records import AnsweredRow, QuestionKind, UpdateLine
 
 LAST_UPDATES = 10
 """How many updates at either end of a long run make up its growth of time."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.injection_data import Format, read_passages, stream_of
+from agent.study.passages import Format, read_passages, stream_of
 from memory_log.errors import BadInput
 
 GOOD = {"context": "Mira is in the garden.", "probes": [{"question": "Where is Mira?", "answer": "the garden"}]}

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from benchmarks.injection_measures import (
+from agent.study.courses import Course
+from agent.study.records import AnsweredRow, QuestionKind, UpdateCost, UpdateLine
+from agent.study.scores import (
     Outcome,
     backward_transfer,
     balanced,
@@ -19,9 +21,7 @@ from benchmarks.injection_measures import (
     time_growth,
     token_f1,
 )
-from benchmarks.injection_records import AnsweredRow, QuestionKind, UpdateCost, UpdateLine
 from benchmarks.injection_report import metrics_of
-from benchmarks.injection_run import Course
 
 
 def row(

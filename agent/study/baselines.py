@@ -15,8 +15,8 @@ import torch
 from transformers import PreTrainedModel
 
 from agent.memory import anchors_for
-from benchmarks.injection_methods import LINEAGE, OWNER, Trained
-from benchmarks.injection_records import Told, UpdateCost
+from agent.study.methods import LINEAGE, OWNER, Trained
+from agent.study.records import Told, UpdateCost
 from updater.language_model import LanguageModel
 from updater.sequences import TokenizedSentence
 from updater.settings import GateSettings, UpdateSettings

@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from benchmarks.injection_methods import Remembering
-from benchmarks.injection_records import Asked, Stream, Told
+from agent.study.methods import Remembering
+from agent.study.records import Asked, Stream, Told
 from memory_log.errors import BadInput
 from updater.language_model import LanguageModel
 from updater.sentences import words_of

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from benchmarks.injection_records import Asked, Stream, Told
+from agent.study.records import Asked, Stream, Told
 from memory_log.errors import BadInput
 from memory_log.fields import MAX_TEXT_BYTES, Record
 from memory_log.records import Fact

@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from agent.household.anchors import reading, stranger
-from benchmarks.skills import drawer_of, talks, told
+from agent.household.unseen import drawer_of, talks, told
 from updater.anchors import self_sampled_anchors
 from updater.generation import fits, generate_texts
 from updater.language_model import LanguageModel

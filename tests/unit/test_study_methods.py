@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.injection import main, methods_of
-from benchmarks.injection_baselines import (
+from agent.study.baselines import (
     as_cross_entropy,
     baseline_settings,
     one_hot,
@@ -17,9 +16,11 @@ from benchmarks.injection_baselines import (
     without_anchors,
     without_replay,
 )
-from benchmarks.injection_plan import METHODS, Plan, parsed_settings
-from benchmarks.injection_records import Asked, Stream, Told
-from benchmarks.injection_retrieval import Bm25, Dense, bm25_scores
+from agent.study.contestants import METHODS
+from agent.study.records import Asked, Stream, Told
+from agent.study.retrieval import Bm25, Dense, bm25_scores
+from benchmarks.injection import main, methods_of
+from benchmarks.injection_plan import Plan, parsed_settings
 from memory_log.errors import BadInput
 from tests.model_fixtures import tiny_base, tiny_llama, tokenized
 from updater.gate import verdict

@@ -1,7 +1,7 @@
 """The stream of the injection benchmark: what changes when, which question is valid when, what is never asked about."""
 
-from benchmarks.injection_records import Asked, Stream, Told
-from benchmarks.injection_world import household_stream
+from agent.study.household import household_stream
+from agent.study.records import Asked, Stream, Told
 from memory_log.records import Fact
 
 

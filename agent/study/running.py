@@ -1,0 +1,149 @@
+"""One method, one seed, one course: experiences are injected, then questions are asked.
+
+Knows: what comes after what, and taking an interrupted run up again. Refuses to know: how a method learns, what figures
+mean.
+"""
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, Self
+
+from pydantic import ValidationError
+
+from agent.study.courses import Course
+from agent.study.examiner import Examiner
+from agent.study.methods import Learner
+from agent.study.records import Stream, Told, UpdateLine
+from memory_log.errors import BadInput
+
+ITEMS_FILE: Final = "items.jsonl"
+
+MakeLearner = Callable[[Path, int], Learner]
+"""(folder, update) -> a learner that keeps its memory there, takes up what is there, and begins with this update."""
+
+
+def run_course(
+    folder: Path, stream: Stream, course: Course, examiner: Examiner, make: MakeLearner, *, only_points: bool = False
+) -> list[UpdateLine]:
+    """Inject and ask until the course has ended; what the folder holds of it already is not done again.
+
+    Args:
+        folder: of this method and seed; its `items.jsonl` gets a line, on disk, as each update ends.
+        stream: experiences and questions.
+        course: what is injected when.
+        examiner: asks.
+        make: the method.
+        only_points: for a method that learns everything so far anew at each update: only where everything is asked.
+
+    Raises:
+        BadInput: another process is at it, or the folder's lines are damaged.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    begins_anew = course.fresh or only_points
+    with locked(folder):
+        lines = finished_lines(folder / ITEMS_FILE)
+        updates = course.points if only_points else range(1, len(course.cohorts) + 1)
+        with _LearnerAt(folder, course, stream, make, begins_anew=begins_anew) as at:
+            for update in updates[len(lines) :]:
+                learner, told = at(update)
+                lines.append(_injected(learner, examiner, update, told, is_point=update in course.points))
+                append_line(folder / ITEMS_FILE, lines[-1])
+    return lines
+
+
+class _LearnerAt:
+    """The learner of an update and what it is to learn then: one for all updates, or a new one for each."""
+
+    def __init__(self, folder: Path, course: Course, stream: Stream, make: MakeLearner, *, begins_anew: bool) -> None:
+        self._folder, self._course, self._stream, self._make = folder, course, stream, make
+        self._begins_anew = begins_anew
+        self._learner: Learner | None = None
+
+    def __call__(self, update: int) -> tuple[Learner, list[Told]]:
+        """The learner, as it was before this update, and the experiences of the update."""
+        known = [self._stream.told[number] for number in self._course.known(update)]
+        new = known if self._begins_anew else known[-len(self._course.cohorts[update - 1]) :]
+        if self._begins_anew:
+            self.close()
+        if self._learner is None:
+            name = f"update-{update:03d}" if self._begins_anew else "memory"
+            self._learner = self._make(self._folder / name, update)
+            self._learner.recall(known[: len(known) - len(new)])
+        return self._learner, new
+
+    def close(self) -> None:
+        """Close the learner of before, if any."""
+        if self._learner is not None:
+            self._learner.close()
+            self._learner = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def _injected(learner: Learner, examiner: Examiner, update: int, told: Sequence[Told], *, is_point: bool) -> UpdateLine:
+    cost = learner.learn(told)
+    return UpdateLine(
+        update=update,
+        cost=cost,
+        is_point=is_point,
+        reading_kept=examiner.reading_kept(learner.model) if is_point else None,
+        drift_nats=examiner.drift_nats(learner.model) if is_point else None,
+        rows=examiner.rows(learner, update),
+    )
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a folder for this process; a process that dies lets go of it.
+
+    Raises:
+        BadInput: another process holds it.
+    """
+    with (folder / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            raise BadInput(f"another run works in {folder}; wait for it, or choose another --work") from exc
+        yield
+
+
+def finished_lines(path: Path) -> list[UpdateLine]:
+    """The updates that a run has finished; a last line that a dying process left unfinished is cut off.
+
+    Raises:
+        BadInput: another line cannot be read.
+    """
+    if not path.is_file():
+        return []
+    content = path.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    if len(whole) < len(content):
+        with path.open("r+b") as file:
+            file.truncate(len(whole))
+            os.fsync(file.fileno())
+    lines = []
+    for number, line in enumerate(whole.splitlines(), start=1):
+        try:
+            lines.append(UpdateLine.model_validate_json(line))
+        except ValidationError as exc:
+            problem = exc.errors()[0]
+            raise BadInput(
+                f"{path} line {number} is no finished update ({problem['loc']}: {problem['msg']}); remove the folder "
+                "to run it again, or choose another --work"
+            ) from exc
+    return lines
+
+
+def append_line(path: Path, line: UpdateLine) -> None:
+    """Append a finished update; it is on disk when this returns."""
+    with path.open("ab") as file:
+        file.write(line.model_dump_json().encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
