@@ -111,7 +111,7 @@ OF_EACH: Final[Mapping[str, Reported]] = {
     "num_refused": Reported(partial(_total_cost, name="num_refused"), "experiences", NOT_NEGATIVE),
     "bytes_of_targets": Reported(partial(_last_cost, name="num_bytes_targets"), "bytes", NOT_NEGATIVE),
     "bytes_of_deltas": Reported(partial(_last_cost, name="num_bytes_deltas"), "bytes", NOT_NEGATIVE),
-    "num_questions": Reported(partial(_num_asked, kind="read"), "questions", NOT_NEGATIVE),
+    "num_questions": Reported(partial(_num_asked, kind="paraphrase"), "questions", NOT_NEGATIVE),
     "num_questions_taught": Reported(partial(_total_of_rows, name="taught"), "questions", NOT_NEGATIVE),
     "num_notes_dropped": Reported(partial(_total_of_rows, name="num_dropped"), "notes", NOT_NEGATIVE),
 }

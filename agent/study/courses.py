@@ -25,6 +25,8 @@ class Course(Record):
     fresh: bool
     points: tuple[int, ...]
     """Updates, from 1, after which everything still valid is asked."""
+    asks_before: bool = False
+    """Whether the next cohort's paraphrases are asked before it is learned."""
 
     def known(self, update: int) -> tuple[int, ...]:
         """The experiences that a method has lived after an update."""

@@ -14,7 +14,7 @@ from agent.reading_check import Item, num_right, reading_items
 from agent.study.courses import Course
 from agent.study.drift import KINDS, drift_nats, unrelated_sentences
 from agent.study.methods import Learner
-from agent.study.records import AnsweredRow, Asked, Stream
+from agent.study.records import UNKNOWABLE, AnsweredRow, Asked, Stream
 from agent.study.scores import exact_match, token_f1
 from memory_log.errors import BadInput
 from updater.generation import fits, generate_texts
@@ -63,16 +63,23 @@ class Examiner:
         return unrelated_sentences(self._base, self._num_unrelated, self._seed)
 
     def questions(self, update: int) -> list[Asked]:
-        """What is asked after an update: its own questions, and at a point everything still valid and near misses."""
+        """What is asked after an update: its own questions, and at a point everything still valid and what nobody can
+        know; before the next update, where the course says so, its paraphrases.
+        """
         known = self._course.known(update)
         own, is_point = set(self._course.cohorts[update - 1]), update in self._course.points
+        next_cohort = self._course.cohorts[update : update + 1] if self._course.asks_before else ()
+        coming = {number for cohort in next_cohort for number in cohort}
         return [
             asked
             for asked in self._stream.asked
-            if asked.told in known
-            and (is_point or asked.told in own)
-            and (asked.kind != "near_miss" or is_point or self._course.fresh)
-            and (asked.kind == "near_miss" or self._stream.still_valid(asked, known))
+            if (asked.told in coming and asked.kind == "paraphrase")
+            or (
+                asked.told in known
+                and (is_point or asked.told in own)
+                and (asked.kind not in UNKNOWABLE or is_point or self._course.fresh)
+                and (asked.kind in UNKNOWABLE or self._stream.still_valid(asked, known))
+            )
         ]
 
     def rows(self, learner: Learner, update: int) -> tuple[AnsweredRow, ...]:
@@ -117,7 +124,7 @@ class Examiner:
 
     def _is_right(self, asked: Asked, said: str, *, says_unknown: bool) -> bool:
         """As the demo judges: to the word for a model of the household, else the value; else SQuAD's exact match."""
-        if asked.kind == "near_miss":
+        if asked.kind in UNKNOWABLE:
             return says_unknown
         if not asked.value:
             return exact_match(said, asked.answers) == 1.0

@@ -5,8 +5,10 @@ with. Refuses to know: models, methods, protocols.
 """
 
 import random
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Final
 
+from agent.household.implications import PLACES, Implications, Implied, room_of
 from agent.household.language import EntityDrawer, QuestionSet, Triple, answer, question, statement, unknown_answer
 from agent.study.records import Asked, QuestionKind, Stream, Told
 from memory_log.records import Fact
@@ -22,7 +24,12 @@ MOST_DRAWS: Final = 200
 
 
 def household_stream(
-    num_told: int, *, seed: int, changed_share: float, least_near_misses: int = LEAST_NEAR_MISSES
+    num_told: int,
+    *,
+    seed: int,
+    changed_share: float,
+    least_near_misses: int = LEAST_NEAR_MISSES,
+    also: Collection[QuestionKind] = (),
 ) -> Stream:
     """Experiences about unseen entities, half of them of made-up words, with questions and near misses.
 
@@ -31,6 +38,7 @@ def household_stream(
         seed: decides everything.
         changed_share: the share of experiences, but for the first few, that give an earlier fact another value.
         least_near_misses: in the whole stream; each experience gets at least two.
+        also: more kinds of questions, one of each about every experience that allows it; the others stay as they are.
     """
     rng = random.Random(f"injection/{seed}")
     drawer = EntityDrawer(rng, split="held_out", made_up_share=MADE_UP_SHARE)
@@ -48,7 +56,7 @@ def household_stream(
     asked: list[Asked] = []
     for number, fact in enumerate(facts):
         about: list[tuple[QuestionKind, str, Triple, str]] = [
-            *(("read", text, fact, answer(fact)) for text in _questions(fact, rng, QUESTIONS_EACH, "read")),
+            *(("paraphrase", text, fact, answer(fact)) for text in _questions(fact, rng, QUESTIONS_EACH, "read")),
             *(
                 ("new_phrasing", text, fact, answer(fact))
                 for text in _questions(fact, rng, NEW_PHRASINGS_EACH, "held_out")
@@ -59,7 +67,71 @@ def household_stream(
             asked.append(
                 Asked(number=len(asked), told=number, kind=kind, question=text, answers=(right,), value=meant.value)
             )
+    for number, kind, text, value, right in _more(facts, drawer_of_more(seed), also):
+        asked.append(Asked(number=len(asked), told=number, kind=kind, question=text, answers=(right,), value=value))
     return Stream(told=told, asked=tuple(asked))
+
+
+def drawer_of_more(seed: int) -> EntityDrawer:
+    """Its own source of chance, so that more kinds change nothing about the others."""
+    return EntityDrawer(random.Random(f"injection/{seed}/more"), split="held_out", made_up_share=MADE_UP_SHARE)
+
+
+def _more(
+    facts: Sequence[Triple], drawer: EntityDrawer, kinds: Collection[QuestionKind]
+) -> Iterator[tuple[int, QuestionKind, str, str, str]]:
+    """(experience, kind, question, the words that matter, answer) of every further question."""
+    known = {(fact.subject, fact.relation) for fact in facts}
+    implications = Implications(drawer)
+    for number, fact in enumerate(facts):
+        if "verbatim" in kinds:
+            asked = question(fact.subject, fact.relation, drawer.rng, phrasing="written")
+            yield number, "verbatim", asked, fact.value, answer(fact)
+        if "reverse" in kinds and (back := _reverse(fact, facts, implications)) is not None:
+            yield number, "reverse", back.question, fact.subject, back.text
+        if "implication" in kinds and (implied := _confirmation(fact, implications)) is not None:
+            yield number, "implication", implied.question, implied.text.split()[0], implied.text
+        if "never_seen" in kinds:
+            subject, relation = _stranger(drawer, known)
+            asked = question(subject, relation, drawer.rng, phrasing="read")
+            yield number, "never_seen", asked, "", unknown_answer(subject, relation)
+
+
+def _reverse(fact: Triple, facts: Sequence[Triple], implications: Implications) -> Implied | None:
+    """From the value back to the subject, where no other fact of the stream has that value, or lies within it."""
+    if fact.relation not in (*PLACES, "owner"):
+        return None
+    others = [other for other in facts if other.subject != fact.subject and other.relation in (*PLACES, "owner")]
+    if any(fact.value in (other.value, room_of(other.value) if other.relation in PLACES else None) for other in others):
+        return None
+    draw = implications.belongings if fact.relation == "owner" else implications.content
+    right = f"the {fact.subject} belongs to {fact.value}" if fact.relation == "owner" else answer(fact)
+    return _drawn(draw, fact, lambda implied: implied.text == right)
+
+
+def _confirmation(fact: Triple, implications: Implications) -> Implied | None:
+    if fact.relation not in PLACES:
+        return None
+    right = answer(fact)
+    return _drawn(implications.confirmation, fact, lambda one: one.text in (f"yes, {right}", f"no, {right}"))
+
+
+def _drawn(
+    draw: Callable[[Sequence[Triple]], Implied | None], fact: Triple, is_wanted: Callable[[Implied], bool]
+) -> Implied | None:
+    """The first of many draws that is wanted."""
+    drawn = (draw([fact]) for _ in range(MOST_DRAWS))
+    return next((implied for implied in drawn if implied is not None and is_wanted(implied)), None)
+
+
+def _stranger(drawer: EntityDrawer, known: set[tuple[str, str]]) -> tuple[str, str]:
+    """Somebody or something that no fact is about."""
+    subjects = {subject for subject, _ in known}
+    while True:
+        relation = drawer.relation()
+        subject = drawer.subject(relation)
+        if subject not in subjects:
+            return subject, relation
 
 
 def _facts(drawer: EntityDrawer, count: int, changed_share: float) -> list[Triple]:

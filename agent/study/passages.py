@@ -148,7 +148,7 @@ def stream_of(passages: Sequence[Passage], num_told: int, *, seed: int) -> Strea
     return Stream(
         told=tuple(Told(number=n, text=passage.context, facts=passage.facts) for n, passage in enumerate(told)),
         asked=tuple(
-            Asked(number=place, told=number, kind="read", question=probe.question, answers=probe.all_answers)
+            Asked(number=place, told=number, kind="paraphrase", question=probe.question, answers=probe.all_answers)
             for place, (number, probe) in enumerate(questions)
         ),
     )

@@ -1,16 +1,22 @@
-"""What the injection benchmark hands round: experiences to inject, questions about them, and what was answered.
+"""What a study hands round: experiences to learn, questions about them, and what was answered.
 
 Knows: records, and which question is valid when. Refuses to know: models, methods, where experiences come from.
 """
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Literal
+from typing import Final, Literal
 
 from memory_log.fields import Record
 from memory_log.records import Fact
 
-QuestionKind = Literal["read", "new_phrasing", "near_miss"]
+QuestionKind = Literal["verbatim", "paraphrase", "new_phrasing", "reverse", "implication", "near_miss", "never_seen"]
+"""`verbatim`: in a phrasing that updates teach; `paraphrase`: in one that the model reads and no update teaches;
+`new_phrasing`: in one that is in no training text at all; `reverse`: from the answer back to the subject;
+`implication`: what follows; `near_miss`: one word that matters is another; `never_seen`: about a stranger.
+"""
+UNKNOWABLE: Final[tuple[QuestionKind, ...]] = ("near_miss", "never_seen")
+"""Kinds whose right answer is that nothing is known."""
 
 
 class Told(Record):
@@ -33,8 +39,8 @@ class Told(Record):
 class Asked(Record):
     """A question that no update sees. `told` is the experience that answers it; of a near miss, the one it resembles.
 
-    Example: Asked(number=7, told=3, kind="read", question="Have you seen Mira?", answers=("mira is in the garden",),
-        value="in the garden")
+    Example: Asked(number=7, told=3, kind="paraphrase", question="Have you seen Mira?",
+        answers=("mira is in the garden",), value="in the garden")
     """
 
     number: int
@@ -88,7 +94,7 @@ class Stream(Record):
 class AnsweredRow(Record):
     """One question asked once.
 
-    Example: [row for row in line.rows if row.kind == "read" and row.right]
+    Example: [row for row in line.rows if row.kind == "paraphrase" and row.right]
     """
 
     asked: int

@@ -61,12 +61,12 @@ class Outcome(NamedTuple):
         return self.lines if self.fresh else self.lines[-1:]
 
 
-def rows_of(line: UpdateLine, kind: QuestionKind = "read") -> list[AnsweredRow]:
-    """The rows of one kind that no update was taught with."""
-    return [row for row in line.rows if row.kind == kind and not row.taught]
+def rows_of(line: UpdateLine, kind: QuestionKind = "paraphrase") -> list[AnsweredRow]:
+    """The rows of one kind, but for `verbatim` those that no update was taught with."""
+    return [row for row in line.rows if row.kind == kind and (kind == "verbatim" or not row.taught)]
 
 
-def final_rows(outcome: Outcome, kind: QuestionKind = "read") -> list[AnsweredRow]:
+def final_rows(outcome: Outcome, kind: QuestionKind = "paraphrase") -> list[AnsweredRow]:
     """The rows that final figures are made of."""
     return [row for line in outcome.ending for row in rows_of(line, kind)]
 
@@ -76,7 +76,7 @@ def efficacy(outcome: Outcome) -> float | None:
     return mean(row.right for line in outcome.lines for row in rows_of(line) if row.cohort == line.update)
 
 
-def final_average(outcome: Outcome, kind: QuestionKind = "read") -> float | None:
+def final_average(outcome: Outcome, kind: QuestionKind = "paraphrase") -> float | None:
     """Share right, at the end, of everything still valid; where each update began anew, of each just after it."""
     return mean(row.right for row in final_rows(outcome, kind))
 
@@ -96,7 +96,8 @@ def retention_by_lag(outcome: Outcome) -> dict[int, float]:
     found: dict[int, list[bool]] = {}
     for line in outcome.lines:
         for row in rows_of(line) if line.is_point else []:
-            found.setdefault(line.update - row.cohort, []).append(row.right)
+            if row.cohort <= line.update:
+                found.setdefault(line.update - row.cohort, []).append(row.right)
     return {lag: fmean(rights) for lag, rights in sorted(found.items())}
 
 

@@ -25,7 +25,7 @@ def stream() -> Stream:
     ]
     asked = [
         Asked(number=number, told=number % 3, kind=kind, question=f"Where is it {number}?", answers=("x",), value="x")
-        for number, kind in enumerate(("read", "read", "read", "near_miss", "near_miss", "near_miss"))
+        for number, kind in enumerate(("paraphrase", "paraphrase", "paraphrase", "near_miss", "near_miss", "near_miss"))
     ]
     return Stream(told=tuple(told), asked=tuple(asked))  # type: ignore[arg-type]
 
@@ -148,7 +148,7 @@ def test_notes_that_do_not_fit_go_oldest_first_and_are_counted() -> None:
         Told(number=n, text=f"{'word ' * 60}{n}", facts=(Fact(subject="a", relation="b", value=str(n)),))
         for n in range(9)
     )
-    long = Stream(told=told, asked=(Asked(number=0, told=0, kind="read", question="What?", answers=("x",)),))
+    long = Stream(told=told, asked=(Asked(number=0, told=0, kind="paraphrase", question="What?", answers=("x",)),))
     course = Course(cohorts=((0,),), fresh=False, points=(1,))
     reader = InContext(tiny_base(), long)
     reader.learn(told)

@@ -11,7 +11,7 @@ def told(number: int, subject: str, value: str) -> Told:
 
 
 def asked(number: int, about: int) -> Asked:
-    return Asked(number=number, told=about, kind="read", question="Where?", answers=("there",))
+    return Asked(number=number, told=about, kind="paraphrase", question="Where?", answers=("there",))
 
 
 MOVED = Stream(
@@ -62,7 +62,7 @@ def test_every_experience_is_asked_about_in_two_sets_of_phrasings() -> None:
     stream = household_stream(10, seed=1, changed_share=0.0)
     for one in stream.told:
         kinds = [question.kind for question in stream.asked if question.told == one.number]
-        assert kinds.count("read") >= 3 and kinds.count("new_phrasing") >= 1
+        assert kinds.count("paraphrase") >= 3 and kinds.count("new_phrasing") >= 1
     assert [one.number for one in stream.asked] == list(range(len(stream.asked)))
 
 

@@ -41,7 +41,7 @@ def streamed(texts: tuple[str, ...]) -> Stream:
 
 
 def question(text: str) -> Asked:
-    return Asked(number=0, told=0, kind="read", question=text, answers=("x",))
+    return Asked(number=0, told=0, kind="paraphrase", question=text, answers=("x",))
 
 
 def test_bm25_on_one_word_in_one_of_two_texts() -> None:

@@ -25,7 +25,13 @@ from benchmarks.injection_report import metrics_of
 
 
 def row(
-    asked: int, cohort: int, *, right: bool, kind: QuestionKind = "read", taught: bool = False, num_changes: int = 0
+    asked: int,
+    cohort: int,
+    *,
+    right: bool,
+    kind: QuestionKind = "paraphrase",
+    taught: bool = False,
+    num_changes: int = 0,
 ) -> AnsweredRow:
     return AnsweredRow(
         asked=asked, kind=kind, told=asked, cohort=cohort, num_changes=num_changes, question="?", answer="a",
