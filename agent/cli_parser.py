@@ -26,6 +26,7 @@ from agent.cli_parser_models import add_models
 from agent.cli_parser_relearn import add_relearn
 from agent.cli_parser_serve import add_serve
 from agent.cli_parser_settings import add_settings, add_settings_options
+from agent.cli_parser_study import add_study
 from agent.cli_parser_versions import add_versions
 from agent.cli_parser_why import add_why
 from memory_log.records import ClaimOrder
@@ -86,6 +87,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_doctor(subparsers)
     add_models(subparsers)
     add_settings(subparsers)
+    add_study(subparsers)
     _add_demo(subparsers)
     return parser
 

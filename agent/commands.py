@@ -103,6 +103,13 @@ class Options(argparse.Namespace):
     changes: list[tuple[str, str | int | float | bool]]
     settings_file: str | None
 
+    folder: str
+    other_folder: str | None
+    method: str
+    other_method: str | None
+    jobs: int
+    tensorboard: str | None
+
     host: str
     port: int
     is_without_learning: bool

@@ -184,7 +184,7 @@ class Runtime(Closing):
         schedule = Schedule(
             batch_size=batch_size, max_wait_seconds=max_wait_seconds, surprise_nats=surprise_nats, order=order
         )
-        self._owns_ray = _start_ray()
+        self._owns_ray = start_ray()
         self._num_retried = 0
         self._counting = threading.Lock()
         self._handles: list[Any] = []
@@ -304,7 +304,7 @@ def _raise_if_it_cannot_start(error: RayActorError, name: str) -> None:
         raise ServingUnavailable(f"the {name} cannot start again: {str(error).strip().splitlines()[-1]}") from error
 
 
-def _start_ray() -> bool:
+def start_ray() -> bool:
     """Start a local Ray unless one runs in this process; whether it was started here."""
     if ray.is_initialized():
         return False

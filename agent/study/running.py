@@ -6,6 +6,7 @@ mean.
 
 import fcntl
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,13 +21,21 @@ from agent.study.records import Stream, Told, UpdateLine
 from memory_log.errors import BadInput
 
 ITEMS_FILE: Final = "items.jsonl"
+LOOK_SECONDS: Final = 0.2
 
 MakeLearner = Callable[[Path, int], Learner]
 """(folder, update) -> a learner that keeps its memory there, takes up what is there, and begins with this update."""
 
 
 def run_course(
-    folder: Path, stream: Stream, course: Course, examiner: Examiner, make: MakeLearner, *, only_points: bool = False
+    folder: Path,
+    stream: Stream,
+    course: Course,
+    examiner: Examiner,
+    make: MakeLearner,
+    *,
+    only_points: bool = False,
+    wait_seconds: float = 0.0,
 ) -> list[UpdateLine]:
     """Inject and ask until the course has ended; what the folder holds of it already is not done again.
 
@@ -37,13 +46,14 @@ def run_course(
         examiner: asks.
         make: the method.
         only_points: for a method that learns everything so far anew at each update: only where everything is asked.
+        wait_seconds: how long to wait for another process to let go of the folder.
 
     Raises:
         BadInput: another process is at it, or the folder's lines are damaged.
     """
     folder.mkdir(parents=True, exist_ok=True)
     begins_anew = course.fresh or only_points
-    with locked(folder):
+    with locked(folder, wait_seconds=wait_seconds):
         lines = finished_lines(folder / ITEMS_FILE)
         updates = course.points if only_points else range(1, len(course.cohorts) + 1)
         with _LearnerAt(folder, course, stream, make, begins_anew=begins_anew) as at:
@@ -100,17 +110,26 @@ def _injected(learner: Learner, examiner: Examiner, update: int, told: Sequence[
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, *, wait_seconds: float = 0.0) -> Iterator[None]:
     """Hold a folder for this process; a process that dies lets go of it.
+
+    Args:
+        folder: it is there.
+        wait_seconds: how long to wait for another process to let go.
 
     Raises:
         BadInput: another process holds it.
     """
+    deadline = time.monotonic() + wait_seconds
     with (folder / "lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as exc:
-            raise BadInput(f"another run works in {folder}; wait for it, or choose another --work") from exc
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as exc:
+                if time.monotonic() >= deadline:
+                    raise BadInput(f"another run works in {folder}; wait for it, or choose another folder") from exc
+                time.sleep(LOOK_SECONDS)
         yield
 
 
@@ -136,7 +155,7 @@ def finished_lines(path: Path) -> list[UpdateLine]:
             problem = exc.errors()[0]
             raise BadInput(
                 f"{path} line {number} is no finished update ({problem['loc']}: {problem['msg']}); remove the folder "
-                "to run it again, or choose another --work"
+                "to run it again, or choose another folder"
             ) from exc
     return lines
 
