@@ -8,7 +8,7 @@ SHELL := /bin/bash
 TOGETHER := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench targets venv lint fix clean
+.PHONY: help demo test coverage check bench targets venv lint fix clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,7 +18,10 @@ help:  ## list the targets
 demo: $(VENV)/.installed  ## install, then watch an agent come to know its house (four to ten minutes)
 	$(BIN)/selfparam demo $(ARGS)
 
-test: $(VENV)/.installed-dev  ## all tests with coverage
+test: $(VENV)/.installed-dev  ## all tests
+	$(BIN)/python -m pytest $(TOGETHER) --durations=25 --durations-min=5 $(ARGS)
+
+coverage: $(VENV)/.installed-dev  ## all tests, and which lines they reach
 	$(BIN)/python -m pytest $(TOGETHER) --cov --cov-report=term $(ARGS)
 
 check: lint  ## lint, types, import contracts and unit tests (two minutes)

@@ -23,6 +23,13 @@ _MEMBERS = Prepared(
 _STANDING = Prepared(
     select(batches.c.id).where(batches.c.lineage == bindparam("lineage"), batches.c.state == literally("open"))
 )
+_NUM_JUDGED = Prepared(
+    select(func.count().label("num")).where(
+        batches.c.lineage == bindparam("lineage"),
+        batches.c.id < bindparam("batch"),
+        batches.c.state.in_([literally("committed"), literally("rejected")]),
+    )
+)
 _INSERT_BATCH = Prepared(
     insert(batches).returning(batches.c.id), columns=("lineage", "parent_version", "state", "fence", "opened_at")
 )
@@ -110,7 +117,7 @@ def preview(connection: Connection, lineage: str, limit: int, order: ClaimOrder,
     return Batch(
         id=last + 1, lineage=lineage, parent_version=0 if row is None else row.head,
         experience_ids=tuple(sorted(claims.next_ids(connection, lineage, limit, order, now))), state="open",
-        fence=1 if row is None else row.fence + 1,
+        fence=1 if row is None else row.fence + 1, turn=_turn(connection, lineage, last + 1),
     )  # fmt: skip
 
 
@@ -150,8 +157,13 @@ def _insert_batch(connection: Connection, lease: UpdaterLease, head: int, ids: l
     _INSERT_MEMBERS.rows(connection, batch=batch_id)
     return Batch(
         id=batch_id, lineage=lease.lineage, parent_version=head, experience_ids=tuple(ids), state="open",
-        fence=lease.fence,
+        fence=lease.fence, turn=_turn(connection, lease.lineage, batch_id),
     )  # fmt: skip
+
+
+def _turn(connection: Connection, lineage: str, batch_id: int) -> int:
+    """Which turn a batch of this id has in its lineage, from 1."""
+    return int(_NUM_JUDGED.one(connection, lineage=lineage, batch=batch_id).num) + 1
 
 
 def has_open(connection: Connection, lineage: str) -> bool:
@@ -167,7 +179,7 @@ def find(connection: Connection, batch_id: int) -> Batch:
     ids = [member.experience_id for member in _MEMBERS.rows(connection, batch=batch_id)]
     return Batch(
         id=row.id, lineage=row.lineage, parent_version=row.parent_version, experience_ids=tuple(ids),
-        state=row.state, fence=row.fence,
+        state=row.state, fence=row.fence, turn=_turn(connection, row.lineage, batch_id),
     )  # fmt: skip
 
 

@@ -23,7 +23,10 @@ settings.load_profile("untimed")
 
 TESTS = Path(__file__).parent
 SUITES = ("unit", "integration", "acceptance")
-STARTING_RAY = ("tests/acceptance/", "tests/integration/test_runtime.py", "tests/integration/test_serving_actor.py")
+STARTING_RAY = (
+    "tests/acceptance/", "tests/integration/test_runtime.py", "tests/integration/test_serving_actor.py",
+    "tests/integration/test_study_ray.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

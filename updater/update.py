@@ -166,23 +166,23 @@ class Updater:
         started = time.monotonic()
         self.log.ensure_lineage(lineage, base_fingerprint=self.base.fingerprint)
         batch = self.log.preview_batch(lineage, limit=limit, order=order)
-        batch_ids = itertools.count(batch.id)
-        found = self._prepare_or_split(lineage, batch.experience_ids, batch_ids, progress)
+        found = self._prepare_or_split(lineage, batch.experience_ids, itertools.count(batch.turn), progress)
         plan = as_plan(self.log, batch, found)
         return plan.model_copy(update={"seconds": time.monotonic() - started})
 
     def _prepare_or_split(
-        self, lineage: str, ids: tuple[int, ...], batch_ids: Iterator[int], progress: Progress
+        self, lineage: str, ids: tuple[int, ...], turns: Iterator[int], progress: Progress
     ) -> list[Prepared]:
-        """What `_learn_or_split` does, without learning; the batches get their ids in the same order."""
-        prepared = self._maker.prepare(lineage, ids, self._seed(next(batch_ids)), progress)
+        """What `_learn_or_split` does, without learning; the batches get their turns in the same order."""
+        prepared = self._maker.prepare(lineage, ids, self._seed(next(turns)), progress)
         if prepared.material is not None or prepared.has_collapsed or len(ids) == 1:
             return [prepared]
         split = parts(ids, frozenset(prepared.refused))
-        return [one for part in split for one in self._prepare_or_split(lineage, part, batch_ids, progress)]
+        return [one for part in split for one in self._prepare_or_split(lineage, part, turns, progress)]
 
-    def _seed(self, batch_id: int) -> int:
-        return self.settings.seed * SEED_STRIDE + batch_id * 7919
+    def _seed(self, turn: int) -> int:
+        """Of a lineage's batch by its turn, so that an update that was cut off is made again as it would have been."""
+        return self.settings.seed * SEED_STRIDE + turn * 7919
 
     def _learned(self, lease: UpdaterLease, batch: Batch, progress: Progress) -> UpdateReport:
         tally = Tally(parent=batch.parent_version, num_experiences=len(batch.experience_ids))
@@ -209,7 +209,7 @@ class Updater:
     def _learn(self, lease: UpdaterLease, batch: Batch, settings: UpdateSettings, progress: Progress) -> Tried:
         """Make a batch ready and try to learn it; once more with safer settings when that is refused."""
         started = time.monotonic()
-        prepared = self._maker.prepare(lease.lineage, batch.experience_ids, self._seed(batch.id), progress)
+        prepared = self._maker.prepare(lease.lineage, batch.experience_ids, self._seed(batch.turn), progress)
         if prepared.material is None:
             refused = Attempt(
                 batch_id=batch.id, experience_ids=batch.experience_ids, refusals=prepared.refusals,
@@ -277,7 +277,7 @@ class Updater:
         self.log.renew_updater_lease(lease, lease_seconds=self.settings.lease_seconds)
 
     def _train(self, start: Start, settings: UpdateSettings, *, is_retry: bool, started: float) -> TrainingResult:
-        seed = self._seed(start.batch.id) + is_retry
+        seed = self._seed(start.batch.turn) + is_retry
         budget_seconds = math.inf if settings.budget_seconds is None else settings.budget_seconds
         gate_at = started + budget_seconds - start.gate_seconds
         renewed = time.monotonic()

@@ -13,6 +13,8 @@ from pydantic import Field, ValidationError, model_validator
 
 from agent.study.contestants import METHODS
 from agent.study.courses import Course
+from agent.study.drift import NUM_EACH
+from agent.study.examiner import NUM_READING
 from agent.study.household import household_stream
 from agent.study.passages import Format, read_passages, stream_of
 from agent.study.records import QuestionKind, Stream
@@ -71,6 +73,18 @@ class ScheduleSettings(Record):
         return self
 
 
+class KeptSettings(Record):
+    """With how much it is measured what weights have kept of the base model, at each point.
+
+    Example: KeptSettings(reading_questions=40)
+    """
+
+    reading_questions: Count = NUM_READING
+    """Questions that one of four notes in the prompt answers."""
+    unrelated_sentences: Count = NUM_EACH
+    """Of each kind, for drift."""
+
+
 class StudyConfig(Record):
     """A whole study. Everything that its results depend on stands here.
 
@@ -87,6 +101,7 @@ class StudyConfig(Record):
     """Experiences that retrieval puts into a prompt."""
     source: SourceSettings = SourceSettings()
     schedule: ScheduleSettings = ScheduleSettings()
+    kept: KeptSettings = KeptSettings()
     update: dict[str, Any] = Field(default={})
     """Settings of an update, as in `selfparam.toml`; what is not named has its default."""
 
@@ -201,6 +216,11 @@ def as_toml(config: StudyConfig) -> str:
         f"points = {json.dumps(list(schedule.points))}",
         "# Where fresh_lora learns everything so far anew; [] is the last update only.",
         f"fresh_lora_points = {json.dumps(list(schedule.fresh_lora_points))}",
+        "",
+        "[kept]",
+        "# Questions to read notes for, and unrelated sentences of each kind, after each of these updates.",
+        f"reading_questions = {config.kept.reading_questions}",
+        f"unrelated_sentences = {config.kept.unrelated_sentences}",
         "",
         "[update]",
         "# Settings of an update that differ from their defaults: see `selfparam settings`.",

@@ -11,8 +11,7 @@ from agent.memory import choose_device
 from agent.seed_model import WEIGHTS_FOLDER
 from agent.study.config import FRESH, StudyConfig
 from agent.study.contestants import learner_of
-from agent.study.drift import NUM_EACH
-from agent.study.examiner import NUM_READING, Examiner
+from agent.study.examiner import Examiner
 from agent.study.running import run_course
 from updater.language_model import LanguageModel, load_language_model, quiet_transformers
 
@@ -34,7 +33,10 @@ def run_part(config: StudyConfig, method: str, seed: int, folder: Path) -> None:
     """
     base, stream, course = base_of(config), config.stream(seed), config.course_of(method)
     make = functools.partial(learner_of, method, base, stream, config.settings(seed), config.top)
-    examiner = Examiner(base, stream, course, seed=seed, num_reading=NUM_READING, num_unrelated=NUM_EACH)
+    kept = config.kept
+    examiner = Examiner(
+        base, stream, course, seed=seed, num_reading=kept.reading_questions, num_unrelated=kept.unrelated_sentences
+    )
     run_course(
         folder, stream, course, examiner, make, only_points=method == FRESH, wait_seconds=DYING_SECONDS
     )
