@@ -22,7 +22,8 @@ from benchmarks.injection_pictures import draw_all
 from benchmarks.injection_plan import METHODS, ONLY_SEQUENTIAL, Plan, folder_of, parsed_settings
 from benchmarks.injection_pool import run_all
 from benchmarks.injection_report import metrics_of
-from benchmarks.injection_run import ITEMS_FILE, LONG, finished_lines
+from benchmarks.injection_run import LONG, finished_lines
+from benchmarks.kept_lines import ITEMS_FILE
 from benchmarks.results_file import Metric, report, utc_now
 from memory_log.errors import BadInput, SelfParamError
 

@@ -4,15 +4,11 @@ Knows: the three protocols as courses of cohorts, what is asked when, and taking
 know: how a method learns, what figures mean.
 """
 
-import fcntl
-import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Final, Literal, Self
 
-from pydantic import ValidationError
 from transformers import PreTrainedModel
 
 from agent.reading_check import Item, num_right, reading_items
@@ -20,6 +16,7 @@ from benchmarks.injection_drift import KINDS, drift_nats, unrelated_sentences
 from benchmarks.injection_measures import exact_match, token_f1
 from benchmarks.injection_methods import Learner
 from benchmarks.injection_records import AnsweredRow, Asked, Stream, Told, UpdateLine
+from benchmarks.kept_lines import ITEMS_FILE, append_line, locked, whole_lines
 from memory_log.errors import BadInput
 from memory_log.fields import Record
 from updater.generation import fits, generate_texts
@@ -32,7 +29,6 @@ LONG: Final = 50
 LONG_POINTS: Final = (1, 10, 20, 50, 100)
 POINT_EVERY: Final = 5
 NUM_READING: Final = 200
-ITEMS_FILE: Final = "items.jsonl"
 
 
 class Course(Record):
@@ -133,22 +129,11 @@ class Examiner:
     def rows(self, learner: Learner, update: int) -> tuple[AnsweredRow, ...]:
         """Every question after an update with its answer."""
         asked = self.questions(update)
-        fitted = [self._fitted(one.question, learner.notes(one)) for one in asked]
+        fitted = [fitted_prompt(self._base, one.question, learner.notes(one)) for one in asked]
         said = generate_texts(learner.model, self._base.dialogue, [prompt for prompt, _ in fitted])
         return tuple(
             self._row(one, text, taught=learner.was_taught(one.question), num_dropped=num_dropped)
             for one, text, (_, num_dropped) in zip(asked, said, fitted, strict=True)
-        )
-
-    def _fitted(self, question: str, notes: Sequence[str]) -> tuple[list[int], int]:
-        """A prompt that the model can read, and how many of its notes, the oldest, had to go for that."""
-        for num_dropped in range(len(notes) + 1):
-            prompt = self._base.dialogue.prompt_ids(question, notes[num_dropped:])
-            if fits(prompt, self._base.context_length):
-                return prompt, num_dropped
-        raise BadInput(
-            f"a question takes {len(prompt)} tokens and the model reads {self._base.context_length}, some of them kept "
-            f"for the answer; leave it out: {question[:80]!r}"
         )
 
     def _row(self, asked: Asked, said: str, *, taught: bool, num_dropped: int) -> AnsweredRow:
@@ -193,6 +178,32 @@ class Examiner:
         if model is self._base.model:
             return dict.fromkeys((*KINDS, "all"), 0.0)
         return drift_nats(self._base, model, self._unrelated)
+
+
+def fitted_prompt(base: LanguageModel, question: str, notes: Sequence[str]) -> tuple[list[int], int]:
+    """A prompt that the model can read, and how many of its notes, the oldest, had to go for that.
+
+    Raises:
+        BadInput: the question alone is too long.
+    """
+    prompt = base.dialogue.prompt_ids(question, notes)
+    if fits(prompt, base.context_length):
+        return prompt, 0
+    kept = base.dialogue.prompt_ids(question, [])
+    if not fits(kept, base.context_length):
+        raise BadInput(
+            f"a question takes {len(kept)} tokens and the model reads {base.context_length}, some of them kept "
+            f"for the answer; leave it out: {question[:80]!r}"
+        )
+    too_few, enough = 0, len(notes)
+    while enough - too_few > 1:
+        num_dropped = (too_few + enough) // 2
+        prompt = base.dialogue.prompt_ids(question, notes[num_dropped:])
+        if fits(prompt, base.context_length):
+            enough, kept = num_dropped, prompt
+        else:
+            too_few = num_dropped
+    return kept, enough
 
 
 MakeLearner = Callable[[Path, int], Learner]
@@ -273,51 +284,6 @@ def _injected(learner: Learner, examiner: Examiner, update: int, told: Sequence[
     )
 
 
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold a folder for this process; a process that dies lets go of it.
-
-    Raises:
-        BadInput: another process holds it.
-    """
-    with (folder / "lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as exc:
-            raise BadInput(f"another run works in {folder}; wait for it, or choose another --work") from exc
-        yield
-
-
 def finished_lines(path: Path) -> list[UpdateLine]:
-    """The updates that a run has finished; a last line that a dying process left unfinished is cut off.
-
-    Raises:
-        BadInput: another line cannot be read.
-    """
-    if not path.is_file():
-        return []
-    content = path.read_bytes()
-    whole = content[: content.rfind(b"\n") + 1]
-    if len(whole) < len(content):
-        with path.open("r+b") as file:
-            file.truncate(len(whole))
-            os.fsync(file.fileno())
-    lines = []
-    for number, line in enumerate(whole.splitlines(), start=1):
-        try:
-            lines.append(UpdateLine.model_validate_json(line))
-        except ValidationError as exc:
-            problem = exc.errors()[0]
-            raise BadInput(
-                f"{path} line {number} is no finished update ({problem['loc']}: {problem['msg']}); remove the folder "
-                "to run it again, or choose another --work"
-            ) from exc
-    return lines
-
-
-def append_line(path: Path, line: UpdateLine) -> None:
-    """Append a finished update; it is on disk when this returns."""
-    with path.open("ab") as file:
-        file.write(line.model_dump_json().encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
+    """The updates that a run has finished; see `whole_lines`."""
+    return whole_lines(path, UpdateLine)

@@ -8,7 +8,8 @@ from benchmarks.injection_measures import Outcome
 from benchmarks.injection_pictures import draw_all
 from benchmarks.injection_plan import Plan, folder_of, run_pair
 from benchmarks.injection_report import metrics_of
-from benchmarks.injection_run import ITEMS_FILE, finished_lines
+from benchmarks.injection_run import finished_lines
+from benchmarks.kept_lines import ITEMS_FILE
 from tests.model_fixtures import LEARNER
 
 pytestmark = [

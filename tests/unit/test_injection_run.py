@@ -8,7 +8,8 @@ import pytest
 
 from benchmarks.injection_methods import InContext, Learner, NoMemory
 from benchmarks.injection_records import Asked, Stream, Told, UpdateCost, UpdateLine
-from benchmarks.injection_run import ITEMS_FILE, Course, Examiner, append_line, course_of, finished_lines, run_course
+from benchmarks.injection_run import Course, Examiner, course_of, finished_lines, run_course
+from benchmarks.kept_lines import ITEMS_FILE, append_line
 from memory_log.errors import BadInput
 from memory_log.records import Fact
 from tests.model_fixtures import tiny_base
