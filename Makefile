@@ -37,6 +37,7 @@ bench: $(VENV)/.installed-dev  ## run the benchmarks in full and write benchmark
 	$(BIN)/python -m benchmarks.injection --protocol sequential --jobs 2 --json benchmarks/results/injection_sequential.json
 	$(BIN)/python -m benchmarks.injection --protocol sequential --updates 100 --per-update 10 --methods ours,none,in_context,fresh_lora --seeds 3 \
 		--work .bench/injection_long --jobs 2 --json benchmarks/results/injection_long.json
+	$(BIN)/python -m benchmarks.fetch --work .bench/fetch --jobs 2 --json benchmarks/results/fetch.json
 	$(BIN)/python -m benchmarks.swap --json benchmarks/results/swap.json
 	$(BIN)/python -m benchmarks.serving --json benchmarks/results/serving.json
 	$(BIN)/python -m benchmarks.log_faults --json benchmarks/results/log_faults.json

@@ -21,7 +21,8 @@ from agent.intervals import Metric
 from agent.seed_model import WEIGHTS_FOLDER
 from agent.study.contestants import METHODS, ONLY_SEQUENTIAL
 from agent.study.courses import LONG
-from agent.study.running import ITEMS_FILE, finished_lines
+from agent.study.lines import ITEMS_FILE
+from agent.study.running import finished_lines
 from agent.study.scores import Outcome
 from benchmarks.injection_pictures import draw_all
 from benchmarks.injection_plan import Plan, folder_of, parsed_settings

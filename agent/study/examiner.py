@@ -85,22 +85,11 @@ class Examiner:
     def rows(self, learner: Learner, update: int) -> tuple[AnsweredRow, ...]:
         """Every question after an update with its answer."""
         asked = self.questions(update)
-        fitted = [self._fitted(one.question, learner.notes(one)) for one in asked]
+        fitted = [fitted_prompt(self._base, one.question, learner.notes(one)) for one in asked]
         said = generate_texts(learner.model, self._base.dialogue, [prompt for prompt, _ in fitted])
         return tuple(
             self._row(one, text, taught=learner.was_taught(one.question), num_dropped=num_dropped)
             for one, text, (_, num_dropped) in zip(asked, said, fitted, strict=True)
-        )
-
-    def _fitted(self, question: str, notes: Sequence[str]) -> tuple[list[int], int]:
-        """A prompt that the model can read, and how many of its notes, the oldest, had to go for that."""
-        for num_dropped in range(len(notes) + 1):
-            prompt = self._base.dialogue.prompt_ids(question, notes[num_dropped:])
-            if fits(prompt, self._base.context_length):
-                return prompt, num_dropped
-        raise BadInput(
-            f"a question takes {len(prompt)} tokens and the model reads {self._base.context_length}, some of them kept "
-            f"for the answer; leave it out: {question[:80]!r}"
         )
 
     def _row(self, asked: Asked, said: str, *, taught: bool, num_dropped: int) -> AnsweredRow:
@@ -145,3 +134,29 @@ class Examiner:
         if model is self._base.model:
             return dict.fromkeys((*KINDS, "all"), 0.0)
         return drift_nats(self._base, model, self._unrelated)
+
+
+def fitted_prompt(base: LanguageModel, question: str, notes: Sequence[str]) -> tuple[list[int], int]:
+    """A prompt that the model can read, and how many of its notes, the oldest, had to go for that.
+
+    Raises:
+        BadInput: the question alone is too long.
+    """
+    prompt = base.dialogue.prompt_ids(question, notes)
+    if fits(prompt, base.context_length):
+        return prompt, 0
+    kept = base.dialogue.prompt_ids(question, [])
+    if not fits(kept, base.context_length):
+        raise BadInput(
+            f"a question takes {len(kept)} tokens and the model reads {base.context_length}, some of them kept "
+            f"for the answer; leave it out: {question[:80]!r}"
+        )
+    too_few, enough = 0, len(notes)
+    while enough - too_few > 1:
+        num_dropped = (too_few + enough) // 2
+        prompt = base.dialogue.prompt_ids(question, notes[num_dropped:])
+        if fits(prompt, base.context_length):
+            enough, kept = num_dropped, prompt
+        else:
+            too_few = num_dropped
+    return kept, enough

@@ -19,7 +19,8 @@ from typing import Any, Self
 
 from agent.circumstances import current_commit, describe_hardware, installed_versions, utc_now
 from agent.study.config import StudyConfig, as_toml, read_config
-from agent.study.running import ITEMS_FILE, finished_lines, locked
+from agent.study.lines import ITEMS_FILE, locked
+from agent.study.running import finished_lines
 from agent.study.scores import Outcome
 from memory_log.disk import naming_a_full_disk
 from memory_log.errors import BadInput

@@ -4,24 +4,15 @@ Knows: what comes after what, and taking an interrupted run up again. Refuses to
 mean.
 """
 
-import fcntl
-import os
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final, Self
-
-from pydantic import ValidationError
+from typing import Self
 
 from agent.study.courses import Course
 from agent.study.examiner import Examiner
+from agent.study.lines import ITEMS_FILE, append_line, locked, whole_lines
 from agent.study.methods import Learner
 from agent.study.records import Stream, Told, UpdateLine
-from memory_log.errors import BadInput
-
-ITEMS_FILE: Final = "items.jsonl"
-LOOK_SECONDS: Final = 0.2
 
 MakeLearner = Callable[[Path, int], Learner]
 """(folder, update) -> a learner that keeps its memory there, takes up what is there, and begins with this update."""
@@ -109,60 +100,6 @@ def _injected(learner: Learner, examiner: Examiner, update: int, told: Sequence[
     )
 
 
-@contextmanager
-def locked(folder: Path, *, wait_seconds: float = 0.0) -> Iterator[None]:
-    """Hold a folder for this process; a process that dies lets go of it.
-
-    Args:
-        folder: it is there.
-        wait_seconds: how long to wait for another process to let go.
-
-    Raises:
-        BadInput: another process holds it.
-    """
-    deadline = time.monotonic() + wait_seconds
-    with (folder / "lock").open("w") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError as exc:
-                if time.monotonic() >= deadline:
-                    raise BadInput(f"another run works in {folder}; wait for it, or choose another folder") from exc
-                time.sleep(LOOK_SECONDS)
-        yield
-
-
 def finished_lines(path: Path) -> list[UpdateLine]:
-    """The updates that a run has finished; a last line that a dying process left unfinished is cut off.
-
-    Raises:
-        BadInput: another line cannot be read.
-    """
-    if not path.is_file():
-        return []
-    content = path.read_bytes()
-    whole = content[: content.rfind(b"\n") + 1]
-    if len(whole) < len(content):
-        with path.open("r+b") as file:
-            file.truncate(len(whole))
-            os.fsync(file.fileno())
-    lines = []
-    for number, line in enumerate(whole.splitlines(), start=1):
-        try:
-            lines.append(UpdateLine.model_validate_json(line))
-        except ValidationError as exc:
-            problem = exc.errors()[0]
-            raise BadInput(
-                f"{path} line {number} is no finished update ({problem['loc']}: {problem['msg']}); remove the folder "
-                "to run it again, or choose another folder"
-            ) from exc
-    return lines
-
-
-def append_line(path: Path, line: UpdateLine) -> None:
-    """Append a finished update; it is on disk when this returns."""
-    with path.open("ab") as file:
-        file.write(line.model_dump_json().encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
+    """The updates that a run has finished; see `whole_lines`."""
+    return whole_lines(path, UpdateLine)

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.study.running import ITEMS_FILE, finished_lines
+from agent.study.lines import ITEMS_FILE
+from agent.study.running import finished_lines
 from agent.study.scores import Outcome
 from benchmarks.injection_pictures import draw_all
 from benchmarks.injection_plan import Plan, folder_of, run_pair

@@ -8,9 +8,10 @@ import pytest
 
 from agent.study.courses import Course, course_of
 from agent.study.examiner import Examiner
+from agent.study.lines import ITEMS_FILE, append_line
 from agent.study.methods import InContext, Learner, NoMemory
 from agent.study.records import Asked, Stream, Told, UpdateCost, UpdateLine
-from agent.study.running import ITEMS_FILE, append_line, finished_lines, run_course
+from agent.study.running import finished_lines, run_course
 from memory_log.errors import BadInput
 from memory_log.records import Fact
 from tests.model_fixtures import tiny_base

@@ -1,0 +1,81 @@
+"""What a part of a long run has finished, line by line in a folder of its own, so that it can be taken up again.
+
+Knows: a folder held by one process, and records as lines that are on disk. Refuses to know: what the records say.
+"""
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, TypeVar
+
+from pydantic import ValidationError
+
+from memory_log.errors import BadInput
+from memory_log.fields import Record
+
+ITEMS_FILE: Final = "items.jsonl"
+LOOK_SECONDS: Final = 0.2
+
+Line = TypeVar("Line", bound=Record)
+
+
+@contextmanager
+def locked(folder: Path, *, wait_seconds: float = 0.0) -> Iterator[None]:
+    """Hold a folder for this process; a process that dies lets go of it.
+
+    Args:
+        folder: it is there.
+        wait_seconds: how long to wait for another process to let go.
+
+    Raises:
+        BadInput: another process holds it.
+    """
+    deadline = time.monotonic() + wait_seconds
+    with (folder / "lock").open("w") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as exc:
+                if time.monotonic() >= deadline:
+                    raise BadInput(f"another run works in {folder}; wait for it, or choose another folder") from exc
+                time.sleep(LOOK_SECONDS)
+        yield
+
+
+def whole_lines(path: Path, record: type[Line]) -> list[Line]:
+    """The finished lines of a file, each a record; a last one that a dying process left unfinished is cut off.
+
+    Raises:
+        BadInput: another line cannot be read.
+    """
+    if not path.is_file():
+        return []
+    content = path.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    if len(whole) < len(content):
+        with path.open("r+b") as file:
+            file.truncate(len(whole))
+            os.fsync(file.fileno())
+    lines = []
+    for number, line in enumerate(whole.splitlines(), start=1):
+        try:
+            lines.append(record.model_validate_json(line))
+        except ValidationError as exc:
+            problem = exc.errors()[0]
+            raise BadInput(
+                f"{path} line {number} is no finished update ({problem['loc']}: {problem['msg']}); remove the folder "
+                "to run it again, or choose another folder"
+            ) from exc
+    return lines
+
+
+def append_line(path: Path, line: Record) -> None:
+    """Append what is finished; it is on disk when this returns."""
+    with path.open("ab") as file:
+        file.write(line.model_dump_json().encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
