@@ -51,7 +51,7 @@ def add_study(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]")
     _add_folder(report)
     report.add_argument(
         "--tensorboard", type=utf8, metavar="DIR",
-        help="write scalars for TensorBoard there too; needs: pip install tensorboard (default: none)",
+        help="write scalars for TensorBoard there too; needs: pip install 'selfparam[tensorboard]' (default: none)",
     )  # fmt: skip
     compare = add_command(
         verbs, "compare", commands_study.compare, "compare two studies, or two methods of one",

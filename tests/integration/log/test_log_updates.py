@@ -343,3 +343,20 @@ def test_the_database_itself_refuses_broken_states(log: MemoryLog, log_url: str,
             connection.execute(sqlalchemy.text(statement))
     finally:
         engine.dispose()
+
+
+def test_a_batch_in_the_place_of_an_abandoned_one_has_its_turn_and_a_verdict_moves_the_turn_on(log: MemoryLog) -> None:
+    log.append_many([experience(f"Event {index}.") for index in range(3)])
+    log.append(experience("Elsewhere.", lineage="other"))
+    log.ensure_lineage("other", base_fingerprint=BASE)
+    elsewhere = log.acquire_updater_lease("other", owner="worker", lease_seconds=60)
+    log.reject_batch(elsewhere, log.open_batch(elsewhere, limit=1).id, reason="no", refuse_experiences=True)
+    first = lease_of(log)
+    assert log.open_batch(first, limit=1).turn == 1, "another lineage's batches do not count"
+    log.release_updater_lease(first)
+    assert log.preview_batch("default", limit=1).turn == 1
+    lease = lease_of(log)
+    again = log.open_batch(lease, limit=1)
+    assert again.turn == 1 and log.batch(again.id).turn == 1
+    log.reject_batch(lease, again.id, reason="no", refuse_experiences=True)
+    assert log.open_batch(lease, limit=1).turn == 2 and log.batch(again.id).turn == 1
