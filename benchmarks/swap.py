@@ -231,7 +231,7 @@ def judge(folder: Path, plan: Plan, answers: Sequence[Answered], tell: "Teller")
 
 
 class Teller:
-    """One line that says what is being done, on a terminal."""
+    """Says what is being done: in one line on a terminal, elsewhere in a line each."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -240,6 +240,8 @@ class Teller:
     def __call__(self, what: str) -> None:
         """Say it."""
         self._progress.update(self._task, description=what)
+        if not sys.stdout.isatty():
+            print(what, file=sys.stderr, flush=True)
 
 
 def metrics_of(
@@ -286,6 +288,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results file")
     options = parser.parse_args(arguments)
     plan = QUICK if options.quick else FULL
+    if options.folder is not None:
+        options.folder.mkdir(parents=True, exist_ok=True)
     quiet_transformers()
     torch.set_num_threads(1)  # the other core is the loader's
     with (

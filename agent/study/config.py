@@ -202,7 +202,7 @@ def as_toml(config: StudyConfig) -> str:
         f"top = {config.top}",
         "",
         "[source]",
-        "# household draws experiences and questions of every kind; jsonl, pwc and squad read them from a file.",
+        "# household draws experiences and questions of every kind; jsonl, pwc, squad and babi read them from a file.",
         f"kind = {json.dumps(source.kind)}",
         f"path = {json.dumps(source.path)}" if source.path else '# path = "passages.jsonl"',
         "# Of the household: the share of experiences that change an earlier fact, and near misses in all.",

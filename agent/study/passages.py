@@ -1,11 +1,12 @@
-"""Contexts and questions from files: JSON lines, PwC, SQuAD passages.
+"""Contexts and questions from files: JSON lines, PwC, SQuAD passages, bAbI stories.
 
-Knows: three formats and what can be wrong with a line. Refuses to know: models, methods. Such questions have no near
+Knows: four formats and what can be wrong with a line. Refuses to know: models, methods. Such questions have no near
 misses; facts, and so changes, only where a line states them.
 """
 
 import json
 import random
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -17,7 +18,8 @@ from memory_log.errors import BadInput
 from memory_log.fields import MAX_TEXT_BYTES, Record
 from memory_log.records import Fact
 
-Format = Literal["jsonl", "pwc", "squad"]
+Format = Literal["jsonl", "pwc", "squad", "babi"]
+_BABI_LINE: Final = re.compile(r"(\d+) (.+)")
 
 
 class Probe(Record):
@@ -125,10 +127,44 @@ def _squad(path: Path, text: str) -> Iterator[tuple[str, Any]]:
         yield where, {"context": f"{title}{passage['context']}", "probes": passage["questions"]}
 
 
+def _babi(path: Path, text: str) -> Iterator[tuple[str, Any]]:
+    """Stories of numbered lines, a question having its answer behind a tab; a new story begins at number 1.
+
+    A story is one context, and is asked what its file asks after its last statement: earlier answers may have become
+    untrue by then. The same few questions return in every story, so contexts and questions name the story.
+    """
+    story: list[str] = []
+    asked: list[dict[str, str]] = []
+    number, where = 0, ""
+
+    def told() -> Iterator[tuple[str, Any]]:
+        if asked:
+            yield where, {"context": f"Story {number}. {' '.join(story)}", "probes": list(asked)}
+
+    for place, line in enumerate(text.splitlines(), start=1):
+        if not line.strip():
+            continue
+        found = _BABI_LINE.fullmatch(line.rstrip())
+        if found is None:
+            raise BadInput(f"{path} line {place}: needed is a number and a sentence, as in bAbI")
+        if found[1] == "1":
+            yield from told()
+            story, asked, number, where = [], [], number + 1, f"{path} line {place}"
+        said, *answer = found[2].split("\t")
+        if answer:
+            question = f"In story {number}, {said.strip()[:1].lower()}{said.strip()[1:]}"
+            asked.append({"question": question, "answer": answer[0].strip()})
+        else:
+            story.append(said.strip())
+            asked = []
+    yield from told()
+
+
 _READERS: Final[dict[Format, Callable[[Path, str], Iterator[tuple[str, Any]]]]] = {
     "jsonl": _json_lines,
     "pwc": _pwc,
     "squad": _squad,
+    "babi": _babi,
 }
 
 

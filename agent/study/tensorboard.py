@@ -16,7 +16,7 @@ def write_scalars(outcomes: Outcomes, folder: Path) -> None:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as exc:
-        raise BadInput("--tensorboard needs TensorBoard; install it with: pip install 'selfparam[tensorboard]'") from exc
+        raise BadInput("--tensorboard needs TensorBoard: pip install 'selfparam[tensorboard]'") from exc
     for method, seeds in outcomes.items():
         for seed, outcome in seeds.items():
             with SummaryWriter(str(folder / method / f"seed-{seed}")) as writer:

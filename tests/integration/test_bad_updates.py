@@ -27,7 +27,7 @@ pytestmark = [
 
 SMALL = UpdateSettings(
     num_anchors=60, questions_per_experience=10, near_misses_per_experience=4, min_samples=10,
-    batch_about=10, batch_replay=8, batch_anchors=4,
+    batch_about=10, batch_replay=8, batch_anchors=4, num_steps=40,
 )  # fmt: skip
 (KNOWN_FACT, KNOWN), (NEW_FACT, NEW) = facts_to_tell(2, seed=1)
 EXAM = Exam(

@@ -77,3 +77,33 @@ def test_a_stream_draws_passages_by_seed_and_keeps_their_order(tmp_path: Path) -
     assert [one.told for one in first.asked] == [0, 1, 2, 3, 4]
     with pytest.raises(BadInput, match="has 30 passages, the protocol injects 31"):
         stream_of(passages, 31, seed=0)
+
+
+BABI = """1 Mary moved to the bathroom.
+2 John went to the hallway.
+3 Where is Mary? \tbathroom\t1
+4 Mary went back to the office.
+5 Where is Mary? \toffice\t4
+6 Where is John? \thallway\t2
+1 Sandra is in the garden.
+2 Where is Sandra?\tgarden\t1
+"""
+
+
+def test_a_babi_story_is_asked_what_is_true_at_its_end_and_by_its_number(tmp_path: Path) -> None:
+    path = tmp_path / "qa1.txt"
+    path.write_text(BABI)
+    first, second = read_passages(path, "babi")
+    told = "Mary moved to the bathroom. John went to the hallway. Mary went back to the office."
+    assert first.context == f"Story 1. {told}"
+    assert [(one.question, one.all_answers) for one in first.probes] == [
+        ("In story 1, where is Mary?", ("office",)), ("In story 1, where is John?", ("hallway",)),
+    ]  # fmt: skip
+    assert second.probes[0].question == "In story 2, where is Sandra?"
+
+
+def test_what_is_no_babi_is_named_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "qa1.txt"
+    path.write_text("1 Mary moved.\nWhere is Mary?\n")
+    with pytest.raises(BadInput, match="line 2: needed is a number"):
+        read_passages(path, "babi")
