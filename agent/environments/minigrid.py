@@ -104,9 +104,12 @@ def _relative(one: Seen) -> str:
         return f"I carry the {one.name}."
     ahead = f"{one.ahead} ahead" if one.ahead else ""
     side = f"{abs(one.right)} to the {'right' if one.right > 0 else 'left'}" if one.right else ""
-    state = f"{one.state} " if one.state else ""
-    article = "an" if one.state == "open" else "a"
-    return f"I see {article} {state}{one.name} {' and '.join(part for part in (ahead, side) if part)}."
+    named = _with_article(f"{one.state} {one.name}" if one.state else one.name)
+    return f"I see {named} {' and '.join(part for part in (ahead, side) if part)}."
+
+
+def _with_article(name: str) -> str:
+    return name if name == "lava" else f"an {name}" if name.startswith("o") else f"a {name}"
 
 
 def describe_minigrid(step: Step) -> Iterator[Described | str]:
@@ -129,7 +132,8 @@ def describe_minigrid(step: Step) -> Iterator[Described | str]:
         place = IN_HAND if (one.ahead, one.right) == (0, 0) else _place(one, step.info)
         is_unique = num_alike[one.name] == 1
         facts = (Fact(subject=one.name, relation="place", value=place),) if is_unique else ()
-        yield Described(text=f"The {one.name} is {place}." if is_unique else f"A {one.name} is {place}.", facts=facts)
+        named = f"the {one.name}" if is_unique else _with_article(one.name)
+        yield Described(text=f"{named[0].upper()}{named[1:]} is {place}.", facts=facts)
         if one.state is not None and is_unique:
             state = Fact(subject=one.name, relation="state", value=one.state)
             yield Described(text=f"The {one.name} is {one.state}.", facts=(state,))

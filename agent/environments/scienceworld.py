@@ -6,6 +6,7 @@ Java process of its own (Java 8 or newer, not from PyPI). Nothing is imported fr
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, Final, Protocol
 
 import gymnasium
@@ -37,8 +38,9 @@ class Simulator(Protocol):
 class ScienceWorldEnv(OldTextEnv):
     """A task of ScienceWorld: texts in, texts out. `selfparam/ScienceWorld-v0`.
 
-    Each reset draws one of the task's training variations. `info` has ScienceWorld's own entries (`look`, `inv`,
-    `taskDesc`, `score`) and its `valid` actions as `admissible_commands`.
+    Each reset draws one of the task's training variations. The simulator lists things in an order that changes from one
+    time to the next, so that equal seeds do not give equal texts, and a run recorded again is another run. `info` has
+    ScienceWorld's own entries (`look`, `inv`, `taskDesc`, `score`) and its `valid` actions as `admissible_commands`.
 
     Args:
         task: its name, such as `find-plant`.
@@ -71,8 +73,9 @@ class ScienceWorldEnv(OldTextEnv):
 
     def close(self) -> None:
         """End the simulator's process."""
-        # Its own `close` runs again when it is collected, and fails then: it goes with the last reference instead.
-        self._game = self._simulator = None
+        simulator, self._game, self._simulator = self._simulator, None, None
+        if simulator is not None:
+            _end(simulator)
 
 
 class _Simulation:
@@ -91,7 +94,7 @@ class _Simulation:
 
 
 def _with_commands(infos: dict[str, Any]) -> dict[str, Any]:
-    return infos | {"admissible_commands": tuple(infos["valid"])}
+    return infos | {"admissible_commands": tuple(sorted(infos["valid"]))}
 
 
 def _started() -> Simulator:
@@ -107,6 +110,19 @@ def _started() -> Simulator:
         return simulator
     except FileNotFoundError as exc:
         raise BadInput("ScienceWorld needs Java and found no `java`; install a Java runtime, 8 or newer") from exc
+
+
+def _end(ending: Simulator) -> None:
+    """End a simulator and what it leaves: its `close` runs again when it is collected, and fails unless all is over."""
+    simulator: Any = ending
+    process = simulator._gateway.java_process
+    with suppress(BrokenPipeError):  # the process may end before it is told to
+        simulator.close()
+    process.wait()
+    for stream in (process.stdin, process.stdout):
+        with suppress(BrokenPipeError):
+            stream.close()
+    simulator._obj_tree_tempdir.cleanup()
 
 
 def describe_scienceworld(step: Step) -> Iterator[Described | str]:

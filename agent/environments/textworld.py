@@ -6,6 +6,7 @@ environment that it is installed in. Nothing here is imported from it before a g
 
 import re
 import tempfile
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -73,7 +74,10 @@ class _Played:
             admissible_commands=True, description=True, facts=True, inventory=True, lost=True, objective=True,
             score=True, won=True,
         )  # fmt: skip
-        self._env = textworld.start(path, infos)
+        with warnings.catch_warnings():
+            # jericho knows well-known games only, and TextWorld keeps score and facts by itself.
+            warnings.filterwarnings("ignore", ".*is not fully supported")
+            self._env = textworld.start(path, infos)
         self._score = 0
 
     def reset(self) -> tuple[str, dict[str, Any]]:
