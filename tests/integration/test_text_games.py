@@ -53,10 +53,13 @@ def live(env: gymnasium.Env[Any, Any], num_steps: int) -> None:
 
 
 @has_textworld
-def test_textworld_passes_gymnasiums_checks(game: str) -> None:
+@pytest.mark.filterwarnings("ignore:.*is different from the unwrapped version")
+def test_textworld_passes_gymnasiums_checks_recorded_or_not(game: str, log: MemoryLog) -> None:
     env = gymnasium.make(TEXTWORLD_ID, game=game, render_mode="ansi")
     check_env(env.unwrapped)
-    env.close()
+    recorder = ExperienceRecorder(env, log)
+    check_env(recorder, skip_render_check=True, skip_close_check=True)
+    recorder.close()
 
 
 @has_textworld

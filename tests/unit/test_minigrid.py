@@ -134,6 +134,13 @@ def test_the_wrappers_pass_gymnasiums_checks_and_refuse_other_environments(
         wrapper(Corridor())
 
 
+@pytest.mark.filterwarnings("ignore:.*is different from the unwrapped version")
+def test_a_recorded_level_passes_gymnasiums_checks(log: MemoryLog) -> None:
+    env = ExperienceRecorder(MiniGridPosition(gymnasium.make(KEY)), log)
+    check_env(env, skip_render_check=True, skip_close_check=True)
+    assert env.counts.num_experiences > 3
+
+
 def test_in_words_actions_have_names_and_unknown_ones_do_nothing() -> None:
     env, plain = MiniGridInWords(gymnasium.make(KEY)), gymnasium.make(KEY)
     text, info = env.reset(seed=0)
