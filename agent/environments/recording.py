@@ -4,13 +4,14 @@ Knows: sessions, keys, and what becomes of a step that cannot be stored. Refuses
 """
 
 import json
+import math
 import uuid
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 
-from agent.environments.steps import Describe, Described, Step, describe_step
+from agent.environments.steps import Describe, Described, Step, describe_step, failed_on
 from memory_log.errors import BadInput, DescriberFailed, IdempotencyConflict
 from memory_log.experience_log import ExperienceLog
 from memory_log.fields import MAX_TEXT_BYTES
@@ -62,6 +63,7 @@ class Recording:
         self.session = f"run-{uuid.uuid4().hex[:12]}" if session is None else session
         if not self.session.strip() or len(self.session.encode()) > MAX_SESSION_BYTES:
             raise BadInput(f"got the session {session!r}, needed a name of 1 to {MAX_SESSION_BYTES} bytes")
+        NewExperience(text="-", lineage=lineage, agent=agent)  # says what is wrong with a name
         self._log, self._describe, self._bound, self._group_steps = log, describe, bound, group_steps
         self._lineage, self._agent, self._num_envs = lineage, agent, num_envs
         newest = log.newest(Selection(lineage=lineage), limit=1)
@@ -96,12 +98,13 @@ class Recording:
             self._num_steps += 1
             try:
                 described = describe_step(self._describe, step)
+                news = self._experiences(step, described)
             except DescriberFailed as exc:
                 failure = failure or exc
                 continue
             said += described
-            if described:
-                self._held.append([self._experience(step, place, one) for place, one in enumerate(described)])
+            if news:
+                self._held.append(news)
         self.latest = tuple(said)
         self._num_calls_held += 1
         has_ended = any(step.terminated or step.truncated for step in steps)
@@ -137,12 +140,18 @@ class Recording:
         self._num_experiences += len(stored)
         self._num_known += sum(one.id <= self._newest_before for one in stored)
 
+    def _experiences(self, step: Step, described: Sequence[Described]) -> list[NewExperience]:
+        try:
+            return [self._experience(step, place, one) for place, one in enumerate(described)]
+        except BadInput as exc:  # metadata that are too large together with ours
+            raise failed_on(step, exc) from exc
+
     def _experience(self, step: Step, place: int, said: Described) -> NewExperience:
         session = self.session_of(step.env_index, step.episode)
         return NewExperience(
             text=said.text, lineage=self._lineage, agent=self._agent, session=session, step=step.number,
             observation=_kept_text(step.observation), action=_action_text(step.action),
-            reward=None if step.is_first else float(step.reward), facts=said.facts,
+            reward=None if step.is_first or not math.isfinite(step.reward) else step.reward, facts=said.facts,
             key=f"{session}/step-{step.number}/{place}", priority=said.priority,
             metadata={"episode": step.episode} | said.metadata,
         )  # fmt: skip

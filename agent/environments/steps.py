@@ -8,12 +8,12 @@ Knows no environment, no log. A describer is any function from a `Step` to nothi
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field
 
 from memory_log.errors import BadInput, DescriberFailed
-from memory_log.fields import InputRecord, Integer, Metadata, Text
+from memory_log.fields import MAX_FACTS, MAX_PRIORITY, InputRecord, Metadata, Text
 from memory_log.records import Fact
 
 
@@ -54,8 +54,8 @@ class Described(InputRecord):
     """
 
     text: Text
-    facts: tuple[Fact, ...] = ()
-    priority: Integer = 0
+    facts: Annotated[tuple[Fact, ...], Field(max_length=MAX_FACTS)] = ()
+    priority: Annotated[int, Field(ge=0, le=MAX_PRIORITY)] = 0
     metadata: Metadata = Field(default_factory=dict)
 
 
@@ -77,11 +77,16 @@ def describe_step(describe: Describe, step: Step) -> tuple[Described, ...]:
             found = () if found is None or found == "" else (found,)
         return tuple(_described(one) for one in found)
     except Exception as exc:  # somebody else's function
-        raise DescriberFailed(
-            f"the describer failed on step {step.number} of episode {step.episode} of environment {step.env_index}: "
-            f"{type(exc).__name__}: {exc}; nothing of this step was recorded, and nothing recorded before is lost: "
-            "correct the describer (it returns None, a text, a Described, or several of these)"
-        ) from exc
+        raise failed_on(step, exc) from exc
+
+
+def failed_on(step: Step, reason: Exception) -> DescriberFailed:
+    """The error that says on which step a describer failed, and why."""
+    return DescriberFailed(
+        f"the describer failed on step {step.number} of episode {step.episode} of environment {step.env_index}: "
+        f"{type(reason).__name__}: {reason}; nothing of this step was recorded, and nothing recorded before is lost: "
+        "correct the describer (it returns None, a text, a Described, or several of these)"
+    )
 
 
 def _described(found: object) -> Described:

@@ -162,12 +162,16 @@ class VectorExperienceRecorder(VectorWrapper[Any, Any, Any, Any, Any]):
 
 
 def info_of(infos: Mapping[str, Any], env: int) -> dict[str, Any]:
-    """One environment's part of a vector environment's infos, in which `_name` says who has `name`."""
+    """One environment's part of a vector environment's infos, in which `_name` says who has `name`.
+
+    What is not told apart by environments, such as a single number, is everyone's.
+    """
     found: dict[str, Any] = {}
     for name, values in infos.items():
         if name.startswith("_") and name[1:] in infos:
             continue
         has_it = infos.get(f"_{name}")
         if has_it is None or has_it[env]:
-            found[name] = info_of(values, env) if isinstance(values, dict) else values[env]
+            is_apart = isinstance(values, np.ndarray | list | tuple) and len(values) > env
+            found[name] = info_of(values, env) if isinstance(values, dict) else values[env] if is_apart else values
     return found

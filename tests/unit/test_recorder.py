@@ -183,6 +183,8 @@ def half(step: Step) -> Iterator[str]:
         (lambda step: "a" * 20_000, "20000 bytes"),
         (lambda step: "a\0b", "NUL"),
         (lambda step: b"bytes", "got int"),
+        (lambda step: Described(text="a", facts=(Fact(subject="a", relation="b", value="c"),) * 65), "facts"),
+        (lambda step: Described(text="a", metadata={"long": "a" * 4080}), "metadata"),
     ],
 )
 @pytest.mark.parametrize("group_steps", [1, 10])
@@ -222,6 +224,8 @@ def test_what_finds_no_room_waits_and_is_stored_with_the_next_step(log: MemoryLo
         ({"session": ""}, "session"),
         ({"session": "s" * 200}, "session"),
         ({"group_steps": 0}, "group_steps=0"),
+        ({"lineage": ""}, "lineage is empty"),
+        ({"agent": "a" * 300}, "agent has 300 bytes"),
         ({"first_episode": 0}, "first_episode=0"),
         ({"describe": None}, "nobody knows how to put the observations of Corridor into words"),
     ],
@@ -229,6 +233,20 @@ def test_what_finds_no_room_waits_and_is_stored_with_the_next_step(log: MemoryLo
 def test_bad_arguments_are_refused(log: MemoryLog, arguments: dict[str, Any], complaint: str) -> None:
     with pytest.raises(BadInput, match=complaint):
         ExperienceRecorder(Corridor(), log, **({"describe": where} | arguments))
+
+
+def test_rewards_and_actions_that_the_log_cannot_hold_are_left_out(log: MemoryLog) -> None:
+    class Odd(Corridor):
+        def step(self, action: object) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+            observation, _, *rest = super().step(1)
+            return observation, float("nan"), *rest  # type: ignore[return-value]
+
+    env = ExperienceRecorder(Odd(), log, where)
+    env.reset(seed=0)
+    for action in (np.array([0.5, 2.0]), np.zeros(2000), {"go": np.zeros(1)}, "a\0b"):
+        env.step(action)
+    assert [one.action for one in recorded(log)] == [None, "[0.5, 2.0]", None, "{'go': array([0.])}", None]
+    assert {one.reward for one in recorded(log)} == {None}
 
 
 def test_an_agent_remembers_an_observation_and_an_action_that_are_text(log: MemoryLog) -> None:

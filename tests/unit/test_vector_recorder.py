@@ -150,4 +150,26 @@ def test_an_environments_part_of_infos_has_what_it_was_given_and_no_more() -> No
     own: tuple[dict[str, Any], ...] = ({"words": ["a", "b"], "inner": {"n": 1}}, {"words": [], "door": "red"})
     for place, info in enumerate(own):
         infos = add(infos, info, place)
-    assert [info_of(infos, place) for place in (0, 1)] == list(own)
+    infos |= {"fps": 3, "episode": {"r": np.array([1.0, 2.0])}, "_episode": np.array([False, True])}
+    assert [info_of(infos, place) for place in (0, 1)] == [
+        own[0] | {"fps": 3}, own[1] | {"fps": 3, "episode": {"r": 2.0}},
+    ]  # fmt: skip
+
+
+class Silent(Corridor):
+    """A corridor that gives no infos."""
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        return super().reset(seed=seed, options=options)[0], {}
+
+    def step(self, action: int) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        *rest, _ = super().step(action)
+        return *rest, {}  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("mode", MODES[:2])
+def test_environments_without_infos_are_recorded(log: MemoryLog, mode: AutoresetMode) -> None:
+    env = VectorExperienceRecorder(SyncVectorEnv([Silent] * 2, autoreset_mode=mode), log, lambda step: f"{step.info}")
+    walk(env, mode)
+    assert {one.text for one in recorded(log)} == {"{}"}
+    assert {one.metadata["episode"] for one in recorded(log)} == {1, 2}
