@@ -5,10 +5,10 @@ Knows: putting environment, recorder, policy and display together. Refuses to kn
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agent.cli_display import UpdateProgress, count
 from agent.commands import Options
@@ -24,10 +24,45 @@ if TYPE_CHECKING:  # Gymnasium and torch take seconds to load, which `--help` ne
     from agent.memory import AgentMemory
 
 
+class _Life(NamedTuple):
+    """All that acts and records."""
+
+    recorder: "ExperienceRecorder"
+    policy: "Policy"
+    policy_name: "PolicyName"
+    outside: "Sequence[type[gymnasium.Wrapper[Any, Any, Any, Any]]]"
+    """Wrappers around the recorder, for the policy's eyes."""
+    memory: "AgentMemory | None"
+    """Of a policy that asks it, or where there is learning."""
+
+
 def run(options: Options) -> int:
     """Live the episodes; print a line for each and the sum."""
+    from agent.environments.living import live
+
+    with ExitStack() as stack, _kept_stdout() as say:
+        life = _prepared(options, stack)
+        progress = stack.enter_context(UpdateProgress(is_plain=options.is_plain or not say.is_terminal))
+        watch = _watch(progress, options.episodes, _limit(life.recorder, options))
+        episodes: list[Episode] = []
+        for episode in live(
+            life.recorder, life.policy, num_episodes=options.episodes, seed=options.seed,
+            is_same_world=options.is_same_world, options=dict(options.reset_options), outside=life.outside, watch=watch,
+        ):  # fmt: skip
+            episodes.append(episode)
+            watch(len(episodes) + 1, 0)  # an episode that ended early is over too
+            if not options.is_json:
+                say(_in_words(episode))
+            if life.memory is not None and options.learn_every and len(episodes) % options.learn_every == 0:
+                _learn(life.memory, progress, lambda line: None if options.is_json else say(line))
+        life.recorder.flush()
+        _print_sum(say, options, life.policy_name, life.recorder, episodes)
+    return 0
+
+
+def _prepared(options: Options, stack: ExitStack) -> _Life:
     from agent.environments.describers import describer_for
-    from agent.environments.living import find_describer, import_module, live, make_environment
+    from agent.environments.living import find_describer, import_module, make_environment
     from agent.environments.minigrid import MiniGridInWords, is_minigrid
     from agent.environments.policies import check_policy, fitting_policies
     from agent.environments.recorder import ExperienceRecorder
@@ -36,39 +71,23 @@ def run(options: Options) -> int:
         import_module(module)
     describe = None if options.describer is None else find_describer(options.describer)
     video = None if options.video is None else Path(options.video).expanduser()
-    with ExitStack() as stack, _kept_stdout() as say:
-        env = make_environment(
-            options.env_id, arguments=dict(options.env_arguments), max_steps=options.max_steps, video=video
-        )
-        stack.callback(env.close)
-        policy_name: PolicyName = options.policy or fitting_policies(env)[0]
-        check_policy(env, policy_name)
-        describe = describe or describer_for(env, is_same_world=options.is_same_world)
-        home = Home.open(options.home, model=options.model)
-        memory = _memory(options, stack) if policy_name == "model" or options.learn_every else None
-        log = memory.log if memory is not None else stack.enter_context(home.open_log())
-        recorder = ExperienceRecorder(
-            env, log, describe, lineage=options.lineage, session=options.session, first_episode=options.first_episode
-        )
-        stack.callback(recorder.close)
-        policy = _policy(policy_name, recorder, memory, options)
-        limit = _limit(env, options)
-        progress = stack.enter_context(UpdateProgress(is_plain=options.is_plain or not say.is_terminal))
-        episodes = []
-        for episode in live(
-            recorder, policy, num_episodes=options.episodes, seed=options.seed, is_same_world=options.is_same_world,
-            options=dict(options.reset_options),
-            outside=[MiniGridInWords] if policy_name == "model" and is_minigrid(env) else [],
-            watch=_watch(progress, options.episodes, limit),
-        ):  # fmt: skip
-            episodes.append(episode)
-            if not options.is_json:
-                say(_in_words(episode))
-            if memory is not None and options.learn_every and len(episodes) % options.learn_every == 0:
-                _learn(memory, progress, lambda line: None if options.is_json else say(line))
-        recorder.flush()
-        _print_sum(say, options, policy_name, recorder, episodes)
-    return 0
+    env = make_environment(
+        options.env_id, arguments=dict(options.env_arguments), max_steps=options.max_steps, video=video
+    )
+    stack.callback(env.close)
+    policy_name: PolicyName = options.policy or fitting_policies(env)[0]
+    check_policy(env, policy_name)
+    describe = describe or describer_for(env, is_same_world=options.is_same_world)
+    home = Home.open(options.home, model=options.model)
+    memory = _memory(options, stack) if policy_name == "model" or options.learn_every else None
+    log = memory.log if memory is not None else stack.enter_context(home.open_log())
+    recorder = ExperienceRecorder(
+        env, log, describe, lineage=options.lineage, session=options.session, first_episode=options.first_episode
+    )
+    stack.callback(recorder.close)
+    is_read = policy_name == "model" and is_minigrid(env)
+    policy = _policy(policy_name, recorder, memory, options)
+    return _Life(recorder, policy, policy_name, [MiniGridInWords] if is_read else [], memory)
 
 
 class _Say:

@@ -143,7 +143,7 @@ def test_describers_that_are_not_there_are_named(name: str) -> None:
 
 
 def test_a_commands_score_is_its_tokens_mean_log_probability_whatever_is_read_beside_it() -> None:
-    model = tiny_llama().eval()
+    model = tiny_llama()
     prompt, answers = [5, 6, 7, 8], [[9, 10], [11], [12, 13, 14]]
     scores = mean_logprobs(model, prompt, answers, 0)
     for answer, score in zip(answers, scores, strict=True):

@@ -239,7 +239,7 @@ def test_rewards_and_actions_that_the_log_cannot_hold_are_left_out(log: MemoryLo
     class Odd(Corridor):
         def step(self, action: object) -> tuple[Any, float, bool, bool, dict[str, Any]]:
             observation, _, *rest = super().step(1)
-            return observation, float("nan"), *rest  # type: ignore[return-value]
+            return observation, float("nan"), *rest
 
     env = ExperienceRecorder(Odd(), log, where)
     env.reset(seed=0)

@@ -164,7 +164,7 @@ class Silent(Corridor):
 
     def step(self, action: int) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         *rest, _ = super().step(action)
-        return *rest, {}  # type: ignore[return-value]
+        return *rest, {}
 
 
 @pytest.mark.parametrize("mode", MODES[:2])
