@@ -20,6 +20,11 @@ from memory_log.records import Fact
 PREFIXES: Final = ("MiniGrid-", "BabyAI-")
 _TOLD: Final = ("door", "key", "ball", "box", "goal", "lava")
 _DIRECTIONS: Final = ((1, 0), (0, 1), (-1, 0), (0, -1))
+_ORDINALS: Final = (
+    "first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "eleventh",
+    "twelfth", "thirteenth", "fourteenth", "fifteenth", "sixteenth", "seventeenth", "eighteenth", "nineteenth",
+)  # fmt: skip
+_TENS: Final = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 IN_HAND: Final = "in my hand"
 
 
@@ -115,10 +120,10 @@ def _with_article(name: str) -> str:
 def describe_minigrid(step: Step) -> Iterator[Described | str]:
     """The mission, and where each object in view is.
 
-    With `MiniGridPosition` around the environment places are columns and rows of the grid, as facts: (`red ball`,
-    `place`, `in column 3, row 5`), and doors have a (`red door`, `state`, `locked`). Without it only the view can be
-    told (`2 ahead and 1 to the left`), which is true for one step, and no facts are given. Nor are any given of objects
-    of which there are two alike in view.
+    With `MiniGridPosition` around the environment places are rows and columns of the grid, as facts: (`red ball`,
+    `place`, `in the third row fifth column`), and doors have a (`red door`, `state`, `locked`); of objects that look
+    alike, nothing is told, because nobody could say later which of them is meant. Without it only the view can be told
+    (`2 ahead and 1 to the left`), which is true for one step, and no facts are given.
     """
     if step.is_first:
         yield f"My mission is to {step.observation['mission']}."
@@ -128,13 +133,13 @@ def describe_minigrid(step: Step) -> Iterator[Described | str]:
         return
     num_alike = Counter(one.name for one in seen)
     for one in seen:
+        if num_alike[one.name] > 1:
+            continue
         # What is carried is shown where the agent stands; what it stands on is not.
         place = IN_HAND if (one.ahead, one.right) == (0, 0) else _place(one, step.info)
-        is_unique = num_alike[one.name] == 1
-        facts = (Fact(subject=one.name, relation="place", value=place),) if is_unique else ()
-        named = f"the {one.name}" if is_unique else _with_article(one.name)
-        yield Described(text=f"{named[0].upper()}{named[1:]} is {place}.", facts=facts)
-        if one.state is not None and is_unique:
+        fact = Fact(subject=one.name, relation="place", value=place)
+        yield Described(text=f"The {one.name} is {place}.", facts=(fact,))
+        if one.state is not None:
             state = Fact(subject=one.name, relation="state", value=one.state)
             yield Described(text=f"The {one.name} is {one.state}.", facts=(state,))
 
@@ -145,7 +150,28 @@ def _place(one: Seen, info: Mapping[str, Any]) -> str:
     right_x, right_y = -ahead_y, ahead_x
     x = column + one.ahead * ahead_x + one.right * right_x
     y = row + one.ahead * ahead_y + one.right * right_y
-    return f"in column {x}, row {y}"
+    return place_in_words(x, y)
+
+
+def place_in_words(column: int, row: int) -> str:
+    """A cell of the grid, such as `in the third row fifth column`; the upper left wall is in the first of both.
+
+    In words and without a comma, so that the embedded model reads it too: it looks like a place in a room.
+
+    Args:
+        column, row: as MiniGrid counts them, from 0.
+    """
+    return f"in the {_ordinal(row + 1)} row {_ordinal(column + 1)} column"
+
+
+def _ordinal(number: int) -> str:
+    """`third`, `twenty-first`; above ninety-ninth in digits, `100th`."""
+    if number < 20:
+        return _ORDINALS[number - 1]
+    tens, ones = divmod(number, 10)
+    if tens > 9:
+        return f"{number}th"
+    return f"{_TENS[tens - 2]}-{_ORDINALS[ones - 1]}" if ones else f"{_TENS[tens - 2][:-1]}ieth"
 
 
 class MiniGridInWords(gymnasium.Wrapper[Any, str, Any, Any], gymnasium.utils.RecordConstructorArgs):

@@ -18,6 +18,7 @@ from agent.environments.minigrid import (
     Seen,
     describe_minigrid,
     in_view,
+    place_in_words,
     view_in_words,
 )
 from agent.environments.recorder import ExperienceRecorder
@@ -47,7 +48,7 @@ def places(env: gymnasium.Env[Any, Any]) -> dict[str, set[str]]:
             thing = grid.get(column, row)
             if thing is not None and thing.type != "wall":
                 name = thing.type if thing.type in ("goal", "lava") else f"{thing.color} {thing.type}"
-                found.setdefault(name, set()).add(f"in column {column}, row {row}")
+                found.setdefault(name, set()).add(place_in_words(column, row))
     return found
 
 
@@ -99,7 +100,7 @@ def test_without_its_position_an_agent_tells_what_it_sees_and_states_no_facts(lo
     assert not any(one.facts for one in recorded(log))
 
 
-def test_of_two_things_alike_no_facts_are_stated() -> None:
+def test_of_two_things_alike_nothing_is_told() -> None:
     env = MiniGridPosition(gymnasium.make(LEVEL))
     for seed in range(30):
         observation, info = env.reset(seed=seed)
@@ -107,9 +108,24 @@ def test_of_two_things_alike_no_facts_are_stated() -> None:
         said = describe_step(describe_minigrid, Step(observation, None, None, 0.0, False, False, info, 0, 1, 0))
         stated = [fact.subject for one in said for fact in one.facts if fact.relation == "place"]
         assert sorted(stated) == sorted(name for name in names if names.count(name) == 1)
+        assert not any(name in one.text for one in said[1:] for name in names if names.count(name) > 1)
         if len(set(names)) < len(names):
             return
     pytest.fail("no level had two things alike")
+
+
+@pytest.mark.parametrize(
+    ("column", "row", "words"),
+    [
+        (0, 0, "in the first row first column"),
+        (2, 4, "in the fifth row third column"),
+        (18, 19, "in the twentieth row nineteenth column"),
+        (20, 32, "in the thirty-third row twenty-first column"),
+        (89, 119, "in the 120th row ninetieth column"),
+    ],
+)
+def test_places_are_counted_from_the_upper_left_wall(column: int, row: int, words: str) -> None:
+    assert place_in_words(column, row) == words
 
 
 def test_the_view_is_put_into_words_with_the_nearest_first() -> None:
