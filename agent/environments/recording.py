@@ -115,10 +115,13 @@ class Recording:
 
     def flush(self) -> None:
         """Store what is held: it is durable when this returns. Raises as `take` does."""
-        try:
-            self._store([new for step in self._held for new in step])
-        except IdempotencyConflict:
+        if self._bound is not None:  # there may be room for some of the steps
             self._store_step_by_step()
+        else:
+            try:
+                self._store([new for step in self._held for new in step])
+            except IdempotencyConflict:
+                self._store_step_by_step()
         self._held, self._num_calls_held = [], 0
 
     def _store_step_by_step(self) -> None:

@@ -217,6 +217,18 @@ def test_what_finds_no_room_waits_and_is_stored_with_the_next_step(log: MemoryLo
     assert [one.step for one in recorded(log) if one.text] == [2]
 
 
+def test_of_a_group_the_steps_that_find_room_are_stored(log: MemoryLog) -> None:
+    bound = Bound(most_pending=2, when_full="refuse")
+    env = ExperienceRecorder(Corridor(), log, where, group_steps=10, bound=bound)
+    walk(env, "11")
+    with pytest.raises(QueueFull):
+        env.flush()
+    assert [step for _, step, _ in told(log)] == [0, 1]
+    log.forget(1)
+    env.close()
+    assert [step for _, step, text in told(log) if text] == [1, 2]
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
