@@ -5,6 +5,7 @@ Java process of its own (Java 8 or newer, not from PyPI). Nothing is imported fr
 """
 
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, Final, Protocol
@@ -104,12 +105,11 @@ def _started() -> Simulator:
         raise BadInput(
             "ScienceWorld is not installed; install it with: pip install 'selfparam[scienceworld]' (it needs Java too)"
         ) from exc
-    try:
-        # Its own limit counts otherwise than ours and says `done` at it.
-        simulator: Simulator = scienceworld.ScienceWorldEnv("", envStepLimit=10**9)
-        return simulator
-    except FileNotFoundError as exc:
-        raise BadInput("ScienceWorld needs Java and found no `java`; install a Java runtime, 8 or newer") from exc
+    if shutil.which("java") is None:
+        raise BadInput("ScienceWorld needs Java and found no `java`; install a Java runtime, 8 or newer")
+    # Its own limit counts otherwise than ours and says `done` at it.
+    simulator: Simulator = scienceworld.ScienceWorldEnv("", envStepLimit=10**9)
+    return simulator
 
 
 def _end(ending: Simulator) -> None:
