@@ -129,6 +129,14 @@ def figure(text: str) -> float:
     return number
 
 
+def not_negative(text: str) -> float:
+    """A finite number from 0."""
+    number = figure(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"got {text!r}, needs a number from 0")
+    return number
+
+
 def instant(text: str) -> datetime:
     """A date, or a date and time; UTC unless it says."""
     try:

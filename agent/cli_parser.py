@@ -24,6 +24,7 @@ from agent.cli_parser_doctor import add_doctor
 from agent.cli_parser_log import add_log
 from agent.cli_parser_models import add_models
 from agent.cli_parser_relearn import add_relearn
+from agent.cli_parser_run import add_run
 from agent.cli_parser_serve import add_serve
 from agent.cli_parser_settings import add_settings, add_settings_options
 from agent.cli_parser_study import add_study
@@ -79,6 +80,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_talking(subparsers)
     _add_learning(subparsers)
     add_log(subparsers)
+    add_run(subparsers)
     add_serve(subparsers)
     add_relearn(subparsers)
     add_versions(subparsers)

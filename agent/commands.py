@@ -31,6 +31,7 @@ from updater.report import Attempt, UpdateReport
 
 if TYPE_CHECKING:
     from agent.api.keys import Scope
+    from agent.environments.policies import PolicyName
 
 
 class Options(argparse.Namespace):
@@ -109,6 +110,19 @@ class Options(argparse.Namespace):
     other_method: str | None
     jobs: int
     tensorboard: str | None
+    env_id: str
+    imports: list[str]
+    env_arguments: list[tuple[str, str | int | float | bool]]
+    reset_options: list[tuple[str, str | int | float | bool]]
+    describer: str | None
+    video: str | None
+    episodes: int
+    max_steps: int | None
+    policy: "PolicyName | None"
+    temperature: float
+    is_same_world: bool
+    first_episode: int
+    learn_every: int | None
 
     host: str
     port: int

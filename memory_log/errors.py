@@ -80,6 +80,10 @@ class FilterFailed(SelfParamError, RuntimeError):
     """The filter could not judge an experience; nothing was learned, and everything waits."""
 
 
+class DescriberFailed(SelfParamError, RuntimeError):
+    """The describer could not put a step into words; nothing of that step was recorded."""
+
+
 class EndpointUnavailable(SelfParamError, ConnectionError):
     """The endpoint that writes did not answer in time; nothing was learned, and everything waits."""
 
