@@ -3,8 +3,8 @@
 Knows: both formats, which titles a recommender names when, and Recall@k, NDCG@k and MRR@k. Refuses to know: models.
 
 Each title that the recommender names is a case of its own, as ReDial's usual evaluators count (Wang et al. 2022,
-UniCRS): for one right title at place r of a ranking, from 1, recall@k is 1, ndcg@k is 1 / log2(r + 1) and mrr@k is 1 / r
-where r <= k, and all are 0 beyond.
+UniCRS): for one right title at place r of a ranking, from 1, recall@k is 1, ndcg@k is 1 / log2(r + 1) and mrr@k is
+1 / r where r <= k, and all are 0 beyond.
 """
 
 import csv
