@@ -25,6 +25,7 @@ from agent.cli_parser_log import add_log
 from agent.cli_parser_models import add_models
 from agent.cli_parser_relearn import add_relearn
 from agent.cli_parser_serve import add_serve
+from agent.cli_parser_sessions import add_live
 from agent.cli_parser_settings import add_settings, add_settings_options
 from agent.cli_parser_versions import add_versions
 from agent.cli_parser_why import add_why
@@ -78,6 +79,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_talking(subparsers)
     _add_learning(subparsers)
     add_log(subparsers)
+    add_live(subparsers)
     add_serve(subparsers)
     add_relearn(subparsers)
     add_versions(subparsers)
