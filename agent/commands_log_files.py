@@ -219,7 +219,7 @@ def _report_questions(stored: Sequence[Stored], read: FileRead, lineages: Sequen
     num_stored = sum(one.num_stored for one in stored)
     print(f"  {count(num_stored, 'question')} stored as probes; there are {count_categories(asked)}")
     if num_there := sum(one.num_there_already for one in stored):
-        print(f"  {count(num_there, 'question')} here already")
+        print(f"  {count(num_there, 'question')} here already, or asked twice")
     if num_waiting := sum(one.num_waiting for one in stored):
         print(f"  {count(num_waiting, 'question')} about experiences that are not here, left out")
     if num_without := sum(one.num_without_evidence for one in stored):

@@ -16,6 +16,7 @@ class Stored(NamedTuple):
 
     num_stored: int
     num_there_already: int
+    """In the log before, or asked twice."""
     num_waiting: int
     """Whose experiences are not all in the log."""
     num_without_evidence: int
