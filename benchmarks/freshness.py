@@ -31,8 +31,6 @@ from memory_log.records import Bound, NewExperience
 
 CHANGED_SHARE: Final = 0.1
 FULL_SPEED_SHARE: Final = 0.25
-LEAST_BATCHES: Final = 3
-"""At full speed: the first one starts the learner and does not count."""
 LOAD: Final = 0.7
 """Share of the sustained rate at which experiences come where no rate is given."""
 PATIENCE_SECONDS: Final = 3600.0
@@ -48,6 +46,8 @@ class Plan(NamedTuple):
     per_minute: float | None
     num_threads: int
     settings: tuple[str, ...] = ()
+    least_batches: int = 3
+    """At full speed: the first one starts the learner and does not count."""
 
     @property
     def most_pending(self) -> int:
@@ -58,16 +58,18 @@ class Plan(NamedTuple):
     def num_at_full_speed(self) -> int:
         """Whole batches, a quarter of all experiences or more."""
         share = round(FULL_SPEED_SHARE * self.num_experiences / self.batch_size)
-        return self.batch_size * max(LEAST_BATCHES, share)
+        return self.batch_size * max(self.least_batches, share)
 
 
 QUICK_SETTINGS: Final = (
-    "update.num_steps=3", "update.least_passes=0", "update.num_anchors=24", "update.num_fresh_near_misses=4",
+    "update.questions_per_experience=6", "update.near_misses_per_experience=1", "update.exchanges_per_question=0",
+    "update.min_samples=6", "update.min_questions=1", "update.num_anchors=8", "update.num_contradictions=0",
+    "update.num_replay=8", "update.num_fresh_near_misses=0", "update.num_steps=2", "update.least_passes=0",
     "update.retry.num_retries=0", "gate.min_efficacy=0", "gate.max_false_recall=1", "gate.max_retention_loss=1",
     "gate.max_reading_loss=1", "gate.max_drift_nats=1000",
 )  # fmt: skip
 """Few steps and an open gate: what is learned then is wrong, and only the course of things is tried."""
-QUICK: Final = Plan(9, 2, 1.0, 120.0, 1, QUICK_SETTINGS)
+QUICK: Final = Plan(4, 1, 0.2, 60.0, 1, QUICK_SETTINGS, least_batches=2)
 
 
 class Measured(NamedTuple):
