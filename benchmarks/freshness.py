@@ -8,6 +8,7 @@ about it in a phrasing that no update is taught with.
 """
 
 import argparse
+import math
 import os
 import sys
 import tempfile
@@ -31,9 +32,13 @@ from memory_log.records import Bound, NewExperience
 
 CHANGED_SHARE: Final = 0.1
 FULL_SPEED_SHARE: Final = 0.25
+"""Of all experiences."""
+FULL_SPEED_TIME: Final = 1 / 3
+"""Of the time that is given, at most, but for the least number of batches."""
 LOAD: Final = 0.7
 """Share of the sustained rate at which experiences come where no rate is given."""
-PATIENCE_SECONDS: Final = 3600.0
+PATIENCE_SECONDS: Final = 1800.0
+"""For room in the log, and for the last to be known: longer than any update."""
 POLL_SECONDS: Final = 0.5
 
 
@@ -45,6 +50,8 @@ class Plan(NamedTuple):
     max_wait_seconds: float
     per_minute: float | None
     num_threads: int
+    most_seconds: float = math.inf
+    """After which no more experiences come; at most a third of it at full speed."""
     settings: tuple[str, ...] = ()
     least_batches: int = 3
     """At full speed: the first one starts the learner and does not count."""
@@ -60,6 +67,11 @@ class Plan(NamedTuple):
         share = round(FULL_SPEED_SHARE * self.num_experiences / self.batch_size)
         return self.batch_size * max(self.least_batches, share)
 
+    def is_full_speed_over(self, number: int, seconds: float) -> bool:
+        """Whether, before this experience, time is up for whole batches at full speed."""
+        is_whole = number % self.batch_size == 0 and number >= self.least_batches * self.batch_size
+        return is_whole and seconds >= FULL_SPEED_TIME * self.most_seconds
+
 
 QUICK_SETTINGS: Final = (
     "update.questions_per_experience=6", "update.near_misses_per_experience=1", "update.exchanges_per_question=0",
@@ -69,7 +81,7 @@ QUICK_SETTINGS: Final = (
     "gate.max_reading_loss=1", "gate.max_drift_nats=1000",
 )  # fmt: skip
 """Few steps and an open gate: what is learned then is wrong, and only the course of things is tried."""
-QUICK: Final = Plan(4, 1, 0.2, 60.0, 1, QUICK_SETTINGS, least_batches=2)
+QUICK: Final = Plan(4, 1, 0.2, 60.0, 1, settings=QUICK_SETTINGS, least_batches=2)
 
 
 class Measured(NamedTuple):
@@ -100,7 +112,7 @@ class Telling:
 
     def __init__(self, log: MemoryLog, stream: Stream, bound: Bound, watch: Watch, advance: Callable[[], None]) -> None:
         self._log, self._stream, self._bound, self._watch = log, stream, bound, watch
-        self._advance = advance
+        self._advance, self._began_at = advance, time.monotonic()
 
     def tell(self, number: int, came_at: float | None = None) -> None:
         """Append one as soon as there is room; it happened then, or at the moment that is given."""
@@ -110,6 +122,30 @@ class Telling:
         experience = self._log.append(new, bound=self._bound)
         self._watch.told(number, experience, began_at if came_at is None else came_at)
         self._advance()
+
+    def at_full_speed(self, plan: Plan) -> list[Lived]:
+        """Tell whole batches as fast as there is room, and wait until all is known."""
+        number = 0
+        while number < plan.num_at_full_speed and not plan.is_full_speed_over(number, self._seconds()):
+            self.tell(number)
+            number += 1
+        self.wait_until_known()
+        return self._watch.lived(range(number))
+
+    def at_moments(self, plan: Plan, first: int, per_minute: float, seed: int) -> range:
+        """Tell the rest at random moments while there is time, and wait until all is known; which were told."""
+        began_at, number = time.monotonic(), first
+        for after in arrivals(plan.num_experiences - first, per_minute=per_minute, seed=seed):
+            time.sleep(max(0.0, began_at + after - time.monotonic()))
+            if self._seconds() > plan.most_seconds and number > first:
+                break
+            self.tell(number, began_at + after)
+            number += 1
+        self.wait_until_known()
+        return range(first, number)
+
+    def _seconds(self) -> float:
+        return time.monotonic() - self._began_at
 
     def wait_until_known(self) -> None:
         """Return when nothing that was told is open any more.
@@ -129,10 +165,13 @@ def run(plan: Plan, folder: Path, *, seed: int, progress: Progress) -> Measured:
 
     Raises:
         BadInput: there are too few experiences for the batch size.
+        RuntimeError: server or learner ended, or something does not come to be known.
     """
-    num_first = plan.num_at_full_speed
-    if num_first >= plan.num_experiences:
-        raise BadInput(f"got {plan.num_experiences} experiences, needed more than {num_first} for batches of this size")
+    if plan.num_at_full_speed >= plan.num_experiences:
+        raise BadInput(
+            f"got {plan.num_experiences} experiences, needed more than {plan.num_at_full_speed} with batches of "
+            f"{plan.batch_size}"
+        )
     stream = household_stream(plan.num_experiences, seed=seed, changed_share=CHANGED_SHARE)
     bound = Bound(most_pending=plan.most_pending, when_full="block", timeout_seconds=PATIENCE_SECONDS)
     arguments = ["--batch", str(plan.batch_size), "--max-wait", str(plan.max_wait_seconds)]
@@ -146,21 +185,16 @@ def run(plan: Plan, folder: Path, *, seed: int, progress: Progress) -> Measured:
         watch = stack.enter_context(Watch(served, log, stream))
         task = progress.add_task("at full speed", total=plan.num_experiences)
         telling = Telling(log, stream, bound, watch, lambda: progress.advance(task))
-        for number in range(num_first):
-            telling.tell(number)
-        telling.wait_until_known()
-        at_full_speed = watch.lived(range(num_first))
+        at_full_speed = telling.at_full_speed(plan)
         per_minute = plan.per_minute or LOAD * sustained_per_minute(at_full_speed)
         progress.update(task, description=f"{per_minute:.1f} a minute")
         began_at = time.monotonic()
-        rest = range(num_first, plan.num_experiences)
-        for number, after in zip(rest, arrivals(len(rest), per_minute=per_minute, seed=seed), strict=True):
-            time.sleep(max(0.0, began_at + after - time.monotonic()))
-            telling.tell(number, began_at + after)
-        telling.wait_until_known()
+        streamed = telling.at_moments(plan, len(at_full_speed), per_minute, seed)
         watch.close()
+        if watch.error is not None:
+            raise RuntimeError("what is known could not be asked about") from watch.error
         weights = [(one.server, one.learner) for moment, one in watch.weights if moment >= began_at]
-        return Measured(at_full_speed, watch.lived(rest), weights, per_minute)
+        return Measured(watch.lived(range(len(at_full_speed))), watch.lived(streamed), weights, per_minute)
 
 
 def metrics_of(plan: Plan, runs: Sequence[Measured]) -> dict[str, Metric]:
@@ -172,7 +206,7 @@ def metrics_of(plan: Plan, runs: Sequence[Measured]) -> dict[str, Metric]:
         return measured([figure(one) for one in runs], unit=unit, target=target, bounds=(0, 1) if is_share else None)
 
     return {
-        "num_experiences": over_runs(lambda _: plan.num_experiences, "experiences"),
+        "num_experiences": over_runs(lambda one: len(one.all), "experiences"),
         "num_streamed": over_runs(lambda one: len(one.streamed), "experiences"),
         "sustained_per_minute": over_runs(lambda one: sustained_per_minute(one.at_full_speed), "experiences a minute"),
         "arrived_per_minute": over_runs(lambda one: one.per_minute, "experiences a minute"),
@@ -215,11 +249,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--threads", type=int, default=os.cpu_count() or 1, metavar="N", help="of the learner (default: one a core)"
     )
+    parser.add_argument(
+        "--minutes", type=float, default=math.inf, metavar="N",
+        help="bring no more experiences after so long, a third of it at full speed (default: until all have come)",
+    )  # fmt: skip
     parser.add_argument("--work", type=Path, metavar="DIR", help="keep home and output there (default: temporary)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results file")
     options = parser.parse_args(arguments)
     plan = QUICK if options.quick else Plan(
-        options.experiences, options.batch, options.max_wait, options.rate, options.threads
+        options.experiences, options.batch, options.max_wait, options.rate, options.threads, 60 * options.minutes
     )  # fmt: skip
     bars = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with tempfile.TemporaryDirectory(prefix="selfparam-freshness-") as temporary, Progress(*bars) as progress:
@@ -247,6 +285,7 @@ def _command(options: argparse.Namespace) -> str:
     else:
         words += ["--experiences", str(options.experiences), "--batch", str(options.batch)]
         words += ["--max-wait", f"{options.max_wait:g}", "--threads", str(options.threads)]
+        words += [] if options.minutes == math.inf else ["--minutes", f"{options.minutes:g}"]
         words += [] if options.rate is None else ["--rate", f"{options.rate:g}"]
     return " ".join([*words, "--json", str(options.json)])
 

@@ -21,6 +21,7 @@ from memory_log.records import Experience, ExperienceState
 LOOK_SECONDS: Final = 0.25
 """Between two looks at the log's head: what is known is seen to be so late by so much."""
 WEIGH_SECONDS: Final = 1.0
+"""Between two looks at memory, and at what was refused, which moves no head."""
 LINEAGE: Final = "default"
 OUT_OF_THE_WAY: Final = (ExperienceState.REFUSED, ExperienceState.DEAD)
 
@@ -32,7 +33,7 @@ class _Question(NamedTuple):
 
 
 class Watch(Closing):
-    """Watches from a thread of its own, and asks from another, until closed.
+    """Watches from a thread of its own, and asks from another, until closed. What goes wrong is in `error`.
 
     Args:
         served: serves and learns.
@@ -49,7 +50,7 @@ class Watch(Closing):
         self._known: list[int] = []
         self._serving = 0
         self.weights: list[tuple[float, Resident]] = []
-        self.error: BaseException | None = None
+        self.error: Exception | None = None
         """Why nobody watches any more."""
         self._to_ask: queue.Queue[_Question | None] = queue.Queue()
         self._stop = threading.Event()
@@ -77,16 +78,16 @@ class Watch(Closing):
     def close(self) -> None:
         """Ask what there is to ask, and stop. Idempotent."""
         self._stop.set()
+        looking, asking = self._threads
+        looking.join()
         self._to_ask.put(None)
-        for thread in self._threads:
-            thread.join()
+        asking.join()
 
     def _guarded(self, work: Callable[[], None]) -> None:
         try:
             work()
-        except BaseException as exc:  # whoever waits for what is watched has to know
+        except Exception as exc:  # noqa: BLE001 - whatever it is, whoever waits for what is watched has to know
             self.error = exc
-            raise
 
     def _look_on(self) -> None:
         weighed_at = 0.0
@@ -100,7 +101,7 @@ class Watch(Closing):
 
     def _has_moved(self) -> bool:
         """Whether another version serves than at the last look."""
-        if not self._log.lineages() or self._log.head(LINEAGE).number == self._serving:
+        if self._log.head(LINEAGE).number == self._serving:
             return False
         before, self._serving = self._serving, int(self._served.standing()["serving"])
         return self._serving != before
