@@ -4,6 +4,7 @@ from itertools import groupby
 
 from agent.cli_display import UpdateProgress, count
 from agent.commands import Options
+from agent.commands_learn import only_learner
 from agent.commands_log_files import STANDARD, opened_file, source_name
 from agent.home import Home
 from agent.home_import import source_of
@@ -26,12 +27,14 @@ def live(options: Options) -> int:
     home = Home.open(options.home, model=options.model)
     from agent.commands_settings import chosen_settings
     from agent.memory import AgentMemory
+    from agent.worker import end_lease_of_predecessor
 
     for name, of_lineage in groupby(days, key=lambda day: day.lineage):
         asked = [one for of, questions in read.questions.items() if lineage or of == name for one in questions]
-        with AgentMemory.open(
-            home.path, lineage=name, device=options.device, chosen=chosen_settings(options)
+        with only_learner(home.path, name) as owner, AgentMemory.open(
+            home.path, lineage=name, device=options.device, chosen=chosen_settings(options), owner=owner
         ) as memory:
+            end_lease_of_predecessor(memory.log, name, owner)
             for day in of_lineage:
                 with UpdateProgress(is_plain=options.is_plain) as progress:
                     learned = live_through(

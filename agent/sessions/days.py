@@ -3,12 +3,14 @@
 Knows days, and that nothing of a day may wait. Refuses to know files, displays and how an update is computed.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, date, datetime, time, timedelta
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from agent.sessions.locomo import Question
 from agent.sessions.questions import store_questions
+from memory_log.clock import Clock, utc_now
 from memory_log.errors import BadInput, NothingPending, UpdateRejected
 from memory_log.fields import Record
 from memory_log.jsonl import Fault, ReadExperience
@@ -89,8 +91,12 @@ def live_through(
     questions: Sequence[Question] = (),
     limit: int | None = None,
     progress: Progress = silent,
+    clock: Clock = utc_now,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> DayLearned:
     """Take a day in and update until nothing is pending. Doing it again adds and learns nothing.
+
+    What was put off, because updates died of it, is waited for.
 
     Args:
         memory: of the day's lineage.
@@ -99,10 +105,11 @@ def live_through(
         questions: about the whole conversation; those that this day makes possible are stored as probes.
         limit: most experiences of an update.
         progress: called with (stage, done, total).
+        clock, sleep: the time of day, and waiting for so many seconds.
 
     Raises:
         UpdateRejected: an update came to nothing, and would again.
-        NothingPending: what waits has been put off, because updates died of it.
+        NothingPending: somebody else has taken what waits.
         BadInput, IdempotencyConflict: as for `import_lines`.
         LineageBusy, UpdatesPaused, FilterFailed: see `Updater.update`.
     """
@@ -114,11 +121,13 @@ def live_through(
     while num_waiting := sum(log.count_by_state(day.lineage)[state] for state in WAITING):
         try:
             report = memory.update(limit=limit, progress=progress)
-        except NothingPending as exc:
-            raise NothingPending(
-                f"of {day.date}, {num_waiting} experiences have been put off until {log.next_due(day.lineage)}, "
-                "because updates died of them; do the same again then"
-            ) from exc
+        except NothingPending:
+            due = log.next_due(day.lineage)
+            if due is None:
+                raise NothingPending(f"{day.date}: somebody else updates {num_waiting} experiences") from None
+            progress("waiting for what was put off", 0, 1)
+            sleep(max(0.0, (due - clock()).total_seconds()))
+            continue
         if report.leaves_all_waiting:
             raise UpdateRejected(f"{day.date}: an update came to nothing ({report.reason}); its experiences wait")
     return _stands(log, day)
@@ -137,7 +146,7 @@ def _stands(log: MemoryLog, day: Day) -> DayLearned:
 
 
 def _lived_on(log: MemoryLog, day: Day) -> Iterator[Experience]:
-    begin = datetime.combine(day.date, time(), UTC)
+    begin = datetime(day.date.year, day.date.month, day.date.day, tzinfo=UTC)
     selection = Selection(lineage=day.lineage, since=begin, until=begin + timedelta(days=1))
     page = log.page(selection, limit=_AT_ONCE)
     while page:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent.cli import main
+from agent.commands_learn import only_learner
 from agent.home import Home
 from agent.memory import AgentMemory
 from memory_log.records import ExperienceState
@@ -66,6 +67,11 @@ def test_a_conversation_is_learned_day_by_day_and_goes_on_where_it_was_stopped(
     first = "2026-03-02  1 experience, 1 learned   version 1\n"
     assert main([*words, "--until", "2026-03-03"]) == 0
     assert capsys.readouterr().out == first
+    assert main(["--home", str(home), "log", "import", str(chats), "--format", "chat"]) == 0
+    assert "1 here already" in capsys.readouterr().out, "both make the same keys"
+    with only_learner(home, "default") as owner, Home.open(home).open_log() as log:  # and is killed
+        log.open_batch(log.acquire_updater_lease("default", owner=owner, lease_seconds=3600), limit=8)
+        assert main(words) == 1 and "another process learns lineage" in capsys.readouterr().err
     assert main(words) == 0
     assert capsys.readouterr().out == first + "2026-03-03  1 experience, 1 learned   version 2\n"
     assert main([*words, "--json"]) == 0
