@@ -81,7 +81,7 @@ QUICK_SETTINGS: Final = (
     "gate.max_reading_loss=1", "gate.max_drift_nats=1000",
 )  # fmt: skip
 """Few steps and an open gate: what is learned then is wrong, and only the course of things is tried."""
-QUICK: Final = Plan(4, 1, 0.2, 60.0, 1, settings=QUICK_SETTINGS, least_batches=2)
+QUICK: Final = Plan(3, 1, 0.2, 60.0, 1, settings=QUICK_SETTINGS, least_batches=2)
 
 
 class Measured(NamedTuple):
