@@ -16,7 +16,7 @@ from pydantic import BeforeValidator, Field, ValidationError
 
 from agent.sessions.turns import MOST_TURN_BYTES, Turn, TurnShape, experience_text, grouped, speakers
 from memory_log.errors import BadInput
-from memory_log.fields import Name, OptionalText, Record
+from memory_log.fields import Name, Record
 from memory_log.jsonl import Fault, ReadExperience, parsed_line, problems
 from memory_log.records import NewExperience
 
@@ -50,7 +50,7 @@ _Time = Annotated[datetime | None, BeforeValidator(_moment)]
 
 class _Part(Record):
     type: str
-    text: OptionalText | None = None
+    text: str | None = None
     image_url: Any = None
     input_audio: Any = None
     file: Any = None
@@ -61,7 +61,7 @@ class _Message(Record):
     """One turn, with the fields that OpenAI's interfaces give one; those without text or time are read past."""
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
-    content: OptionalText | tuple[_Part, ...] | None = None
+    content: str | tuple[_Part, ...] | None = None
     name: Name | None = None
     time: _Time = None
     tool_calls: Any = None
@@ -77,6 +77,11 @@ class _Message(Record):
         if self.content is None or isinstance(self.content, str):
             return (self.content or "").strip()
         return "\n".join(part.text for part in self.content if part.type == "text" and part.text).strip()
+
+    @property
+    def is_spoken(self) -> bool:
+        """Whether it is a part of the conversation, and says something."""
+        return self.role in SPEAKING and bool(self.text)
 
 
 class _Conversation(Record):
@@ -110,11 +115,7 @@ def read_chat(lines: Iterable[bytes], shape: TurnShape) -> Iterator[ReadExperien
     for _, turns in groupby(_turns(lines, faults.append), lambda turn: turn.session):
         for group in grouped(turns, shape):
             yield from _taken(faults)
-            try:
-                yield _experience(group, shape)
-            except BadInput as exc:
-                content = experience_text(group, shape).encode()
-                yield Fault(line_number=group[0].line_number, content=content, reason=str(exc))
+            yield _experience(group, shape)
     yield from _taken(faults)
 
 
@@ -136,7 +137,7 @@ def _turns(lines: Iterable[bytes], on_fault: Callable[[Fault], None]) -> Iterato
             continue
         session = read.session or f"chat-{number}"
         for message in read.messages:
-            if message.text and message.role in SPEAKING:
+            if message.is_spoken:
                 steps[session] += 1
                 yield Turn(
                     speaker=message.name or message.role, text=message.text, time=message.time or read.time,
@@ -154,24 +155,30 @@ def _read(content: bytes) -> _Conversation | _SingleTurn:
     except ValidationError as exc:
         raise BadInput(f"{problems(exc)}; a line is such as {EXAMPLE}, or one of its messages") from exc
     for message in read.messages:
-        _check_length(message)
+        if message.is_spoken:
+            _check(message.text)
     return read
 
 
-def _check_length(message: _Message) -> None:
-    num_bytes = len(message.text.encode("utf-8", "surrogatepass"))
+def _check(text: str) -> None:
+    num_bytes = len(text.encode("utf-8", "surrogatepass"))
     if num_bytes > MOST_TURN_BYTES:
         raise BadInput(
             f"holds a turn of {num_bytes} bytes, the limit is {MOST_TURN_BYTES}; split it into several messages"
         )
+    if "\0" in text:
+        raise BadInput("holds a NUL character in a turn, which text columns cannot store; remove it")
 
 
-def _experience(group: Sequence[Turn], shape: TurnShape) -> ReadExperience:
+def _experience(group: Sequence[Turn], shape: TurnShape) -> ReadExperience | Fault:
     first = group[0]
-    new = NewExperience(
-        text=experience_text(group, shape), time=first.time, session=first.session, step=first.step,
-        metadata={"speakers": speakers(group)},
-    )  # fmt: skip
+    text = experience_text(group, shape)
+    try:
+        new = NewExperience(
+            text=text, time=first.time, session=first.session, step=first.step, metadata={"speakers": speakers(group)}
+        )
+    except BadInput as exc:
+        return Fault(line_number=first.line_number, content=text.encode(), reason=str(exc))
     # What makes a conversation the same one, wherever in the file it stands.
     said = {"time": None if first.time is None else first.time.isoformat(), "text": new.text}
     return ReadExperience(

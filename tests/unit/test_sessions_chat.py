@@ -14,7 +14,7 @@ TURNS, TRANSCRIPT = TurnShape("turns"), TurnShape("transcript")
 DIALOGUE = {
     "session": "monday", "time": "2026-03-02T18:00:00+01:00",
     "messages": [
-        {"role": "system", "content": "You are kind."},
+        {"role": "system", "content": "You are kind. " * 2000},
         {"role": "user", "name": "Ann", "content": "I put the red mug in the kitchen drawer."},
         {"role": "assistant", "content": "Good to know."},
         {"role": "user", "content": [{"type": "text", "text": "Mira is"}, {"type": "text", "text": "in the garden."}]},
