@@ -32,9 +32,7 @@ from memory_log.records import Bound, NewExperience
 
 CHANGED_SHARE: Final = 0.1
 FULL_SPEED_SHARE: Final = 0.25
-"""Of all experiences."""
-FULL_SPEED_TIME: Final = 1 / 3
-"""Of the time that is given, at most, but for the least number of batches."""
+"""Of all experiences, where no time is given."""
 LOAD: Final = 0.7
 """Share of the sustained rate at which experiences come where no rate is given."""
 PATIENCE_SECONDS: Final = 1800.0
@@ -51,7 +49,7 @@ class Plan(NamedTuple):
     per_minute: float | None
     num_threads: int
     most_seconds: float = math.inf
-    """After which no more experiences come; at most a third of it at full speed."""
+    """Of the stream, after which no more experiences come; the least number of batches then comes at full speed."""
     settings: tuple[str, ...] = ()
     least_batches: int = 3
     """At full speed: the first one starts the learner and does not count."""
@@ -63,14 +61,9 @@ class Plan(NamedTuple):
 
     @property
     def num_at_full_speed(self) -> int:
-        """Whole batches, a quarter of all experiences or more."""
+        """Whole batches: the least number where the stream's time is given, else about a quarter of all experiences."""
         share = round(FULL_SPEED_SHARE * self.num_experiences / self.batch_size)
-        return self.batch_size * max(self.least_batches, share)
-
-    def is_full_speed_over(self, number: int, seconds: float) -> bool:
-        """Whether, before this experience, time is up for whole batches at full speed."""
-        is_whole = number % self.batch_size == 0 and number >= self.least_batches * self.batch_size
-        return is_whole and seconds >= FULL_SPEED_TIME * self.most_seconds
+        return self.batch_size * max(self.least_batches, share if self.most_seconds == math.inf else 0)
 
 
 QUICK_SETTINGS: Final = (
@@ -112,7 +105,7 @@ class Telling:
 
     def __init__(self, log: MemoryLog, stream: Stream, bound: Bound, watch: Watch, advance: Callable[[], None]) -> None:
         self._log, self._stream, self._bound, self._watch = log, stream, bound, watch
-        self._advance, self._began_at = advance, time.monotonic()
+        self._advance = advance
 
     def tell(self, number: int, came_at: float | None = None) -> None:
         """Append one as soon as there is room; it happened then, or at the moment that is given."""
@@ -125,27 +118,22 @@ class Telling:
 
     def at_full_speed(self, plan: Plan) -> list[Lived]:
         """Tell whole batches as fast as there is room, and wait until all is known."""
-        number = 0
-        while number < plan.num_at_full_speed and not plan.is_full_speed_over(number, self._seconds()):
+        for number in range(plan.num_at_full_speed):
             self.tell(number)
-            number += 1
         self.wait_until_known()
-        return self._watch.lived(range(number))
+        return self._watch.lived(range(plan.num_at_full_speed))
 
     def at_moments(self, plan: Plan, first: int, per_minute: float, seed: int) -> range:
         """Tell the rest at random moments while there is time, and wait until all is known; which were told."""
         began_at, number = time.monotonic(), first
         for after in arrivals(plan.num_experiences - first, per_minute=per_minute, seed=seed):
-            time.sleep(max(0.0, began_at + after - time.monotonic()))
-            if self._seconds() > plan.most_seconds and number > first:
+            if after > plan.most_seconds and number > first:
                 break
+            time.sleep(max(0.0, began_at + after - time.monotonic()))
             self.tell(number, began_at + after)
             number += 1
         self.wait_until_known()
         return range(first, number)
-
-    def _seconds(self) -> float:
-        return time.monotonic() - self._began_at
 
     def wait_until_known(self) -> None:
         """Return when nothing that was told is open any more.
@@ -251,7 +239,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument(
         "--minutes", type=float, default=math.inf, metavar="N",
-        help="bring no more experiences after so long, a third of it at full speed (default: until all have come)",
+        help="end the stream after so long, and take three batches at full speed (default: until all have come)",
     )  # fmt: skip
     parser.add_argument("--work", type=Path, metavar="DIR", help="keep home and output there (default: temporary)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results file")

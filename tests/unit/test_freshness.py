@@ -59,9 +59,5 @@ def test_whole_batches_come_at_full_speed_and_some_experiences_are_left_to_strea
     assert QUICK.num_at_full_speed < QUICK.num_experiences
 
 
-def test_full_speed_ends_after_a_third_of_the_time_with_a_whole_batch() -> None:
-    plan = Plan(1000, 32, 5.0, None, 2, most_seconds=900)
-    assert not plan.is_full_speed_over(64, 899), "three batches are the least"
-    assert not plan.is_full_speed_over(96, 299) and plan.is_full_speed_over(96, 300)
-    assert not plan.is_full_speed_over(97, 300) and plan.is_full_speed_over(128, 300)
-    assert not QUICK.is_full_speed_over(64, 1e9), "no bound of time"
+def test_three_batches_come_at_full_speed_where_the_time_of_the_stream_is_given() -> None:
+    assert Plan(1000, 32, 5.0, None, 2, most_seconds=900).num_at_full_speed == 96
