@@ -230,7 +230,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--rate", type=float, metavar="N", help="experiences a minute (default: 0.7 of what is sustained at full speed)"
     )
-    parser.add_argument("--batch", type=int, default=32, metavar="N", help="most in one update (default: 32)")
+    parser.add_argument("--batch", type=int, default=8, metavar="N", help="most in one update (default: 8)")
     parser.add_argument(
         "--max-wait", type=float, default=5.0, metavar="SECONDS", help="begin for fewer after so long (default: 5)"
     )
