@@ -40,6 +40,7 @@ bench: $(VENV)/.installed-dev  ## run the benchmarks in full and write benchmark
 	$(BIN)/python -m benchmarks.fetch --work .bench/fetch --jobs 2 --json benchmarks/results/fetch.json
 	$(BIN)/python -m benchmarks.swap --json benchmarks/results/swap.json
 	$(BIN)/python -m benchmarks.serving --json benchmarks/results/serving.json
+	$(BIN)/python -m benchmarks.freshness --json benchmarks/results/freshness.json
 	$(BIN)/python -m benchmarks.log_faults --json benchmarks/results/log_faults.json
 	$(BIN)/python -m benchmarks.log_throughput --json benchmarks/results/log_throughput.json
 	$(BIN)/python -m benchmarks.log_wakeup --json benchmarks/results/log_wakeup.json

@@ -26,6 +26,7 @@ from agent.cli_parser_models import add_models
 from agent.cli_parser_relearn import add_relearn
 from agent.cli_parser_run import add_run
 from agent.cli_parser_serve import add_serve
+from agent.cli_parser_sessions import add_live
 from agent.cli_parser_settings import add_settings, add_settings_options
 from agent.cli_parser_study import add_study
 from agent.cli_parser_versions import add_versions
@@ -81,6 +82,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_learning(subparsers)
     add_log(subparsers)
     add_run(subparsers)
+    add_live(subparsers)
     add_serve(subparsers)
     add_relearn(subparsers)
     add_versions(subparsers)

@@ -15,6 +15,7 @@ from agent.cli_arguments import (
     utf8,
     whole,
 )
+from agent.cli_parser_sessions import add_file_form
 from agent.commands import Options
 from memory_log.records import ExperienceState
 
@@ -209,14 +210,17 @@ def _add_files(verbs: Verbs) -> None:
     )
     add_plain(export)
     import_ = _add_verb(
-        verbs, "import", commands_log_files.import_, "append experiences from a file of JSON lines",
+        verbs, "import", commands_log_files.import_, "append experiences from a file: JSON lines, chats, LoCoMo",
         "Append what FILE says, some hundred experiences at a time, to be learned: an export, or anybody's file of\n"
-        'one JSON object a line, of which only "text" is needed. Doing it again adds nothing, also after a kill.\n'
-        "With --lineage all of it goes there, whatever the lines say.",
-        "import monday.jsonl.gz", "import chat.jsonl --on-error skip",
+        'one JSON object a line, of which only "text" is needed; with --format, chats or a file of LoCoMo\'s, whose\n'
+        "questions become probes (docs/sessions.md). Doing it again adds nothing, also after a kill. With --lineage\n"
+        "all of it goes there, whatever the lines say.",
+        "import monday.jsonl.gz", "import notes.jsonl --on-error skip", "import chats.jsonl --format chat",
+        "import locomo10.json --format locomo --conversation conv-26",
         "import - < notes.jsonl --source notes-of-anna",
     )  # fmt: skip
     import_.add_argument("file", type=utf8, metavar="FILE", help="compressed when it ends in .gz; - is standard input")
+    add_file_form(import_, default="experiences")
     import_.add_argument(
         "--on-error", choices=["stop", "skip"], default="stop",
         help="at a line that is no experience: stop there, or write it with the reason to FILE.rejected and go on "

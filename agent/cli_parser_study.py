@@ -21,7 +21,7 @@ def add_study(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "study", help="study what is remembered over time", description=_STUDY,
         formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
     )  # fmt: skip
-    verbs = study.add_subparsers(title="verbs", metavar="VERB", required=True)
+    verbs = study.add_subparsers(title="verbs", metavar="VERB", required=True, help="what to do")
     init = add_command(
         verbs, "init", commands_study.init, "write a study's file",
         "Write a TOML file that says what a study is made of, with a comment over every part. Existing files stay.",

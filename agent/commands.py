@@ -32,6 +32,8 @@ from updater.report import Attempt, UpdateReport
 if TYPE_CHECKING:
     from agent.api.keys import Scope
     from agent.environments.policies import PolicyName
+    from agent.sessions.files import Format
+    from agent.sessions.turns import Shape
 
 
 class Options(argparse.Namespace):
@@ -99,6 +101,10 @@ class Options(argparse.Namespace):
     is_lineage_given: bool = False
     is_forced: bool
     on_error: Literal["stop", "skip"]
+    file_format: "Format"
+    shape: "Shape | None"
+    group_bytes: int
+    conversation: str | None
 
     writers: list[tuple[str, float]]
     changes: list[tuple[str, str | int | float | bool]]

@@ -38,7 +38,7 @@ def learn(options: Options) -> int:
         batch_size=options.batch_size, max_wait_seconds=options.max_wait_seconds, surprise_nats=options.surprise_nats,
         order=options.order,
     )  # fmt: skip
-    with _only_learner(home.path, options.lineage) as owner, AgentMemory.open(
+    with only_learner(home.path, options.lineage) as owner, AgentMemory.open(
         home.path, lineage=options.lineage, device=options.device, chosen=chosen_settings(options), owner=owner
     ) as memory:
         worker = UpdateWorker(
@@ -101,7 +101,7 @@ def _stop_at_eof(worker: "UpdateWorker") -> None:
 
 
 @contextmanager
-def _only_learner(home: Path, lineage: str) -> Iterator[str]:
+def only_learner(home: Path, lineage: str) -> Iterator[str]:
     """The owner's name under which this process holds leases: the same after a restart, and nobody else's meanwhile.
 
     Raises:

@@ -1,13 +1,14 @@
 """What `selfparam log export` and `selfparam log import` do: files, pipes, compression, progress.
 
-`memory_log.jsonl` knows the lines, and `memory_log.transfer` what becomes of them.
+`agent.sessions.files` knows the formats, `memory_log.jsonl` the log's own, and `memory_log.transfer` what becomes of
+what is read.
 """
 
 import gzip
 import importlib.metadata
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final, cast
@@ -17,10 +18,13 @@ from agent.commands import Options
 from agent.commands_log import selection
 from agent.home import Home
 from agent.home_import import source_of
+from agent.sessions.files import FileForm, FileRead, check_form, read_file
+from agent.sessions.locomo import count_categories
+from agent.sessions.questions import Stored, store_questions
 from memory_log.clock import utc_now
 from memory_log.errors import BadInput, SchemaTooNew
 from memory_log.files import new_file
-from memory_log.jsonl import Fault, Header, ReadExperience, bounded_lines, read_experiences, unpacked, written_lines
+from memory_log.jsonl import Fault, Header, ReadExperience, unpacked, written_lines
 from memory_log.listing import Selection
 from memory_log.transfer import Imported, exported, import_lines
 
@@ -79,24 +83,38 @@ def import_(options: Options) -> int:
     name = "standard input" if options.file == STANDARD else options.file
     with ExitStack() as stack:
         progress = stack.enter_context(UpdateProgress(is_plain=options.is_plain))
-        items, percent = stack.enter_context(_read(options.file))
+        read, percent = stack.enter_context(opened_file(options))
         if options.is_dry_run:
-            return _dry_run(items, name, progress, percent)
+            return _dry_run(read, name, progress, percent)
         rejected = stack.enter_context(_Rejected(_rejected_path(options))) if options.on_error == "skip" else None
         home = Home.open(options.home, model=options.model)
+        log = stack.enter_context(home.open_log())
         imported = import_lines(
-            stack.enter_context(home.open_log()), items,
-            source=options.source or _source_of(options.file), own_source=source_of(home),
+            log, read.items,
+            source=options.source or source_name(options.file), own_source=source_of(home),
             lineage=options.lineage if options.is_lineage_given else None,
             on_fault=None if rejected is None else rejected,
             progress=lambda _: progress("reading, percent", *percent()),
         )  # fmt: skip
-    return _report(imported, name, options)
+        lineages = {name: options.lineage if options.is_lineage_given else name for name in read.questions}
+        stored = [store_questions(log, lineages[name], asked) for name, asked in read.questions.items()]
+    code = _report(imported, name, options)
+    if stored:
+        _report_questions(stored, read, sorted(set(lineages.values())))
+    return code
 
 
 @contextmanager
-def _read(name: str) -> Iterator[tuple[Iterator[ReadExperience | Fault], Callable[[], tuple[int, int]]]]:
-    """What the lines of a file are, and how much of it is read: percent and 100, or twice 0 where nobody knows."""
+def opened_file(options: Options) -> Iterator[tuple[FileRead, Callable[[], tuple[int, int]]]]:
+    """What a file holds, and how much of it is read: percent and 100, or twice 0 where nobody knows.
+
+    Raises:
+        BadInput: there is no such file, it is not of its format, or options do not go together.
+        SchemaTooNew: a newer release wrote it.
+    """
+    name = options.file
+    form = FileForm(options.file_format, options.shape, options.group_bytes, options.conversation)
+    check_form(form)
     with ExitStack() as stack:
         if name == STANDARD:
             file: BinaryIO = sys.stdin.buffer
@@ -111,14 +129,19 @@ def _read(name: str) -> Iterator[tuple[Iterator[ReadExperience | Fault], Callabl
         def percent() -> tuple[int, int]:
             return (100 * file.tell() // num_bytes, 100) if num_bytes else (0, 0)
 
-        lines = bounded_lines(stack.enter_context(unpacked(file, name)))
+        unpacked_file = stack.enter_context(unpacked(file, name))
         try:
-            yield read_experiences(lines), percent
+            read = read_file(unpacked_file, form)
+        except BadInput as exc:
+            raise BadInput(f"{'standard input' if name == STANDARD else name} {exc}") from exc
+        try:
+            yield read, percent
         except SchemaTooNew as exc:
             raise SchemaTooNew(f"{name}, {exc}") from exc
 
 
-def _source_of(name: str) -> str:
+def source_name(name: str) -> str:
+    """What lines without a key come from where no `--source` is given."""
     # The name of a pipe says nothing about what comes out of it.
     path = Path(name).expanduser()
     return path.name.removesuffix(".gz") if path.is_file() else STANDARD
@@ -152,10 +175,10 @@ class _Rejected:
 
 
 def _dry_run(
-    items: Iterator[ReadExperience | Fault], name: str, progress: UpdateProgress, percent: Callable[[], tuple[int, int]]
+    read: FileRead, name: str, progress: UpdateProgress, percent: Callable[[], tuple[int, int]]
 ) -> int:
     num_good = num_bad = 0
-    for item in items:
+    for item in read.items:
         if item.line_number % 500 == 0:
             progress("reading, percent", *percent())
         if isinstance(item, ReadExperience):
@@ -167,6 +190,8 @@ def _dry_run(
     if num_bad > MOST_SHOWN:
         print(f"and {num_bad - MOST_SHOWN} more", file=sys.stderr)
     print(f"{count(num_good, 'experience')} could be stored, {count(num_bad, 'line')} could not; nothing was stored")
+    if read.questions:
+        print(f"  {count_categories([one for asked in read.questions.values() for one in asked])} questions")
     return 2 if num_bad else 0
 
 
@@ -186,3 +211,16 @@ def _report(imported: Imported, name: str, options: Options) -> int:
     if imported.num_faults:
         print(f"  {count(imported.num_faults, 'line')} left out, see: {_rejected_path(options)}")
     return 0
+
+
+def _report_questions(stored: Sequence[Stored], read: FileRead, lineages: Sequence[str]) -> None:
+    asked = [one for questions in read.questions.values() for one in questions]
+    print(f"  of {count(len(lineages), 'lineage')}: {', '.join(lineages)}")
+    num_stored = sum(one.num_stored for one in stored)
+    print(f"  {count(num_stored, 'question')} stored as probes; there are {count_categories(asked)}")
+    if num_there := sum(one.num_there_already for one in stored):
+        print(f"  {count(num_there, 'question')} here already, or asked twice")
+    if num_waiting := sum(one.num_waiting for one in stored):
+        print(f"  {count(num_waiting, 'question')} about experiences that are not here, left out")
+    if num_without := sum(one.num_without_evidence for one in stored):
+        print(f"  {count(num_without, 'question')} that name no turn of their conversation, left out")

@@ -127,7 +127,7 @@ class UpdateWorker:
         self._status = WorkerStatus(pid=os.getpid(), lineage=lineage)
         self._outcomes: deque[UpdateOutcome] = deque(maxlen=NUM_OUTCOMES_KEPT)
         self._log.ensure_lineage(lineage, base_fingerprint=updater.base.fingerprint)
-        self._end_lease_of_predecessor()
+        end_lease_of_predecessor(self._log, lineage, updater.owner)
 
     @property
     def _log(self) -> MemoryLog:
@@ -238,15 +238,16 @@ class UpdateWorker:
             self._announce(head)
             self._announced = head
 
-    def _end_lease_of_predecessor(self) -> None:
-        """Let a lease that this worker held when it was killed expire now; taking over then counts the death.
-
-        Nothing breaks should the predecessor live after all: its fence is older, so that it cannot commit.
-        """
-        lease = self._log.updater_lease(self._lineage)
-        if lease is not None and lease.owner == self._updater.owner:
-            self._log.renew_updater_lease(lease, lease_seconds=ENDED_LEASE_SECONDS)
-
     def _tell(self, **changes: object) -> None:
         with self._lock:
             self._status = self._status.model_copy(update=changes)
+
+
+def end_lease_of_predecessor(log: MemoryLog, lineage: str, owner: str) -> None:
+    """Let a lease that this owner held when it was killed expire now; taking over then counts the death.
+
+    Nothing breaks should the predecessor live after all: its fence is older, so that it cannot commit.
+    """
+    lease = log.updater_lease(lineage)
+    if lease is not None and lease.owner == owner:
+        log.renew_updater_lease(lease, lease_seconds=ENDED_LEASE_SECONDS)

@@ -26,6 +26,7 @@ MAX_LINE_BYTES: Final = 1 << 20  # the largest experience takes 0.6 of it
 _BOM = "\ufeff".encode()
 _GZIP_MAGIC = b"\x1f\x8b"
 _UTF16_STARTS = (b"\xff\xfe", b"\xfe\xff")
+_EXAMPLE: Final = '{"text": "Anna likes pears."}'
 
 
 class Header(Record):
@@ -121,7 +122,7 @@ def read_experiences(lines: Iterable[bytes]) -> Iterator[ReadExperience | Fault]
         if not content.strip():
             continue
         try:
-            text, fields = _parsed(content)
+            text, fields = parsed_line(content, example=_EXAMPLE)
             if "format" in fields:
                 source = _header(fields, number).source
             else:
@@ -130,9 +131,18 @@ def read_experiences(lines: Iterable[bytes]) -> Iterator[ReadExperience | Fault]
             yield Fault(line_number=number, content=content, reason=str(exc))
 
 
-def _parsed(content: bytes) -> tuple[str, dict[str, Any]]:
+def parsed_line(content: bytes, *, example: str) -> tuple[str, dict[str, Any]]:
+    """The text of a line, and the fields of the JSON object that it is.
+
+    Args:
+        content: one line, without its end.
+        example: such an object, for whoever wrote something else.
+
+    Raises:
+        BadInput: it is no object, or names a field twice, or holds what JSON has no word for.
+    """
     if len(content) > MAX_LINE_BYTES:
-        raise BadInput(f"is longer than {MAX_LINE_BYTES} bytes; write one experience a line, with texts up to 16 KiB")
+        raise BadInput(f"is longer than {MAX_LINE_BYTES} bytes; write one object a line, with texts up to 16 KiB")
     try:
         text = content.decode()
     except UnicodeDecodeError as exc:
@@ -149,10 +159,10 @@ def _parsed(content: bytes) -> tuple[str, dict[str, Any]]:
     except ValueError as exc:
         raise BadInput(f"holds a number with too many digits ({exc}); no field needs one") from exc
     except RecursionError as exc:
-        raise BadInput("is nested too deeply; an experience is one flat object") from exc
+        raise BadInput(f"is nested too deeply; a line is such as {example}") from exc
     if not isinstance(value, dict):
         kind = "list" if isinstance(value, list) else "single value"
-        raise BadInput(f'is a {kind}; write one object a line, such as {{"text": "Anna likes pears."}}')
+        raise BadInput(f"is a {kind}; write one object a line, such as {example}")
     return text, value
 
 
@@ -192,14 +202,14 @@ def _header(fields: dict[str, Any], line_number: int) -> Header:
     try:
         return Header.model_validate(fields)
     except ValidationError as exc:
-        raise BadInput(f"is a damaged header: {_problems(exc)}") from exc
+        raise BadInput(f"is a damaged header: {problems(exc)}") from exc
 
 
 def _read(text: str, content: bytes, number: int, source: str | None) -> ReadExperience:
     try:
         line = _Line.model_validate_json(text, strict=True)
     except ValidationError as exc:
-        raise BadInput(f"{_problems(exc)}; {_hint_for_fields(exc)}") from exc
+        raise BadInput(f"{problems(exc)}; {_hint_for_fields(exc)}") from exc
     fields = {name: getattr(line, name) for name in line.model_fields_set}
     logged: LoggedAs | None = fields.pop("log", None)
     return ReadExperience(
@@ -209,7 +219,7 @@ def _read(text: str, content: bytes, number: int, source: str | None) -> ReadExp
 
 
 def _hint_for_fields(exc: ValidationError) -> str:
-    example = 'an experience is such as {"text": "Anna likes pears."}'
+    example = f"an experience is such as {_EXAMPLE}"
     errors = exc.errors(include_url=False, include_context=False)
     if not any(error["type"] == "missing" and error["loc"] == ("text",) for error in errors):
         return example
@@ -221,7 +231,8 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str) and bool(value.strip())
 
 
-def _problems(exc: ValidationError) -> str:
+def problems(exc: ValidationError) -> str:
+    """What does not fit in a line, in words that follow its number."""
     unknown, others = [], []
     for error in exc.errors(include_url=False, include_input=False):
         name = ".".join(str(part) for part in error["loc"])

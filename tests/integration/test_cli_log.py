@@ -221,7 +221,7 @@ def test_every_command_explains_itself_and_every_option_its_default() -> None:
     assert {name for name, _ in subcommands()} == {
         "tell", "ask", "update", "log", "versions", "rollback", "demo", "explain", "pause", "resume", "filter",
         "export", "backup", "restore", "import", "disk", "doctor", "clean", "relearn", "settings",
-        "check-model", "serve", "learn", "keys", "run",
+        "check-model", "serve", "learn", "live", "keys", "run", "study",
     }  # fmt: skip
 
 
