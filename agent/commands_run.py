@@ -161,6 +161,9 @@ def _learn(memory: "AgentMemory", progress: UpdateProgress, say: Callable[[str],
         learned = report.num_experiences - report.num_refused
         version = f"version {report.version} has learned" if report.version is not None else "no new version:"
         say(f"{version} {count(learned, 'experience')}, {report.num_refused} refused, efficacy {report.efficacy:.2f}")
+        if report.leaves_all_waiting:
+            say(f"what is pending waits, since the same update would come next: {report.reason}")
+            return
 
 
 def _in_words(episode: "Episode") -> str:

@@ -37,11 +37,16 @@ def init(options: Options) -> int:
 def run(options: Options) -> int:
     """Begin a study in a new folder and run it to its end."""
     from agent.study.config import read_config
+    from agent.study.contestants import check_installed
     from agent.study.folder import StudyFolder
+    from agent.study.parts import base_of
 
     path = Path(options.file)
     config = read_config(path)
-    config.stream(config.seeds[0])  # a source that is no good is better known before the folder is made
+    # What cannot work is better known before the folder is made.
+    config.stream(config.seeds[0])
+    base_of(config)
+    check_installed(config.methods)
     folder = StudyFolder.create(Path(options.out or path.with_suffix("")), config)
     return _run_to_end(folder, options)
 
@@ -101,11 +106,12 @@ def _run_to_end(folder: "StudyFolder", options: Options) -> int:
     from agent.study.results import write_results
 
     with folder.held():
-        folder.settle(model_fingerprint=base_of(folder.config).fingerprint)
         parts = folder.unfinished()
         try:
-            with _Bar(folder, is_plain=options.is_plain) as bar:
-                run_parts(folder, parts, jobs=options.jobs, look=bar.look)
+            if parts:
+                folder.settle(model_fingerprint=base_of(folder.config).fingerprint)
+                with _Bar(folder, is_plain=options.is_plain) as bar:
+                    run_parts(folder, parts, jobs=options.jobs, look=bar.look)
         except KeyboardInterrupt:
             print(f"\nstopped; go on with: selfparam study resume {folder.path}", file=sys.stderr)
             raise

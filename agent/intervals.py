@@ -5,7 +5,7 @@ Knows the t-interval over per-seed values and how a target is met. Refuses to kn
 
 import re
 from collections.abc import Iterable, Sequence
-from math import isfinite
+from math import ceil, isfinite
 from statistics import NormalDist, fmean, stdev
 from typing import Literal, Self
 
@@ -133,4 +133,4 @@ def measured(
 def quantile(values: Sequence[float], share: float) -> float:
     """The smallest value that at least this share of all does not exceed."""
     ordered = sorted(values)
-    return ordered[min(int(share * len(ordered)), len(ordered) - 1)]
+    return ordered[max(0, ceil(share * len(ordered)) - 1)]

@@ -21,14 +21,22 @@ from typing import Final, NamedTuple
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from agent.circumstances import utc_now
-from agent.intervals import Metric, measured, quantile
+from agent.intervals import Metric, measured
 from agent.study.household import household_stream
 from agent.study.records import Stream
 from benchmarks.freshness_server import Served
-from benchmarks.freshness_stream import Lived, arrivals, growth, max_backlog, sustained_per_minute, waits
+from benchmarks.freshness_stream import (
+    Lived,
+    NothingMeasured,
+    arrivals,
+    growth,
+    max_backlog,
+    sustained_per_minute,
+    waited,
+)
 from benchmarks.freshness_watch import LINEAGE, Watch
 from benchmarks.results_file import report
-from memory_log.errors import BadInput
+from memory_log.errors import BadInput, SelfParamError
 from memory_log.log import MemoryLog
 from memory_log.records import Bound, NewExperience
 
@@ -188,20 +196,24 @@ def run(plan: Plan, folder: Path, *, seed: int, progress: Progress) -> Measured:
 
 
 def metrics_of(plan: Plan, runs: Sequence[Measured]) -> dict[str, Metric]:
-    """Every figure, one value for each run."""
+    """Every figure, one value for each run; a figure for which a run had nothing to measure is left out."""
 
     def over_runs(
         figure: Callable[[Measured], float], unit: str, target: str | None = None, *, is_share: bool = False
-    ) -> Metric:
-        return measured([figure(one) for one in runs], unit=unit, target=target, bounds=(0, 1) if is_share else None)
+    ) -> Metric | None:
+        try:
+            values = [figure(one) for one in runs]
+        except NothingMeasured:
+            return None
+        return measured(values, unit=unit, target=target, bounds=(0, 1) if is_share else None)
 
-    return {
+    found = {
         "num_experiences": over_runs(lambda one: len(one.all), "experiences"),
         "num_streamed": over_runs(lambda one: len(one.streamed), "experiences"),
         "sustained_per_minute": over_runs(lambda one: sustained_per_minute(one.at_full_speed), "experiences a minute"),
         "arrived_per_minute": over_runs(lambda one: one.per_minute, "experiences a minute"),
-        "known_after_p50_seconds": over_runs(lambda one: quantile(waits(one.streamed), 0.5), "seconds"),
-        "known_after_p95_seconds": over_runs(lambda one: quantile(waits(one.streamed), 0.95), "seconds"),
+        "known_after_p50_seconds": over_runs(lambda one: waited(one.streamed, 0.5), "seconds"),
+        "known_after_p95_seconds": over_runs(lambda one: waited(one.streamed, 0.95), "seconds"),
         "max_backlog": over_runs(lambda one: max_backlog(one.streamed), "experiences"),
         "max_backlog_at_full_speed": over_runs(
             # Pending, in an update, and learned by a version that is about to serve.
@@ -212,15 +224,21 @@ def metrics_of(plan: Plan, runs: Sequence[Measured]) -> dict[str, Metric]:
         "memory_growth_learner": over_runs(lambda one: growth([pair[1] for pair in one.weights]), "ratio"),
         "right_when_known": over_runs(lambda one: _share_right(one.all), "share", is_share=True),
         "share_refused": over_runs(lambda one: _share_refused(one.all), "share", is_share=True),
+        "share_refused_streamed": over_runs(lambda one: _share_refused(one.streamed), "share", is_share=True),
     }  # fmt: skip
+    return {name: metric for name, metric in found.items() if metric is not None}
 
 
 def _share_right(lived: Sequence[Lived]) -> float:
     asked = [one.is_right for one in lived if one.is_right is not None]
+    if not asked:
+        raise NothingMeasured("no question was asked")
     return sum(asked) / len(asked)
 
 
 def _share_refused(lived: Sequence[Lived]) -> float:
+    if not lived:
+        raise NothingMeasured("no experience came")
     return sum(one.is_refused for one in lived) / len(lived)
 
 
@@ -250,12 +268,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.experiences, options.batch, options.max_wait, options.rate, options.threads, 60 * options.minutes
     )  # fmt: skip
     bars = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with tempfile.TemporaryDirectory(prefix="selfparam-freshness-") as temporary, Progress(*bars) as progress:
-        folder = options.work or Path(temporary)
-        if folder.joinpath("home").exists():
-            raise BadInput(f"{folder} holds a home already, and times cannot be taken up again; name another --work")
-        folder.mkdir(parents=True, exist_ok=True)
-        metrics = metrics_of(plan, [run(plan, folder, seed=0, progress=progress)])
+    try:
+        with tempfile.TemporaryDirectory(prefix="selfparam-freshness-") as temporary, Progress(*bars) as progress:
+            folder = options.work or Path(temporary)
+            if folder.joinpath("home").exists():
+                raise BadInput(f"{folder} holds a home already; times cannot be taken up again: name another --work")
+            folder.mkdir(parents=True, exist_ok=True)
+            metrics = metrics_of(plan, [run(plan, folder, seed=0, progress=progress)])
+    except SelfParamError as exc:
+        print(f"error: {exc}", file=sys.stderr)
+        return 2
     for name, metric in metrics.items():
         verdict = "" if metric.met is None else f"   {metric.target}: {'met' if metric.met else 'MISSED'}"
         print(f"{name:28} {metric.mean:9.3f} {metric.unit}{verdict}")

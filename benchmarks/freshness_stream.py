@@ -9,6 +9,7 @@ from itertools import accumulate
 from statistics import fmean
 from typing import NamedTuple
 
+from agent.intervals import quantile
 from memory_log.errors import BadInput
 
 
@@ -34,6 +35,22 @@ def arrivals(count: int, *, per_minute: float, seed: int) -> list[float]:
         raise BadInput(f"got {per_minute} experiences a minute, needed more than 0")
     rng = random.Random(f"arrivals/{seed}")
     return list(accumulate(rng.expovariate(per_minute / 60) for _ in range(count)))
+
+
+class NothingMeasured(BadInput):
+    """A run was too short for a figure."""
+
+
+def waited(stream: Sequence[Lived], share: float) -> float:
+    """The seconds from event to known that this share of those that came to be known did not exceed.
+
+    Raises:
+        NothingMeasured: none did.
+    """
+    found = waits(stream)
+    if not found:
+        raise NothingMeasured("nothing came to be known; let the stream last longer")
+    return quantile(found, share)
 
 
 def waits(stream: Sequence[Lived]) -> list[float]:
@@ -70,9 +87,9 @@ def growth(values: Sequence[float]) -> float:
     """The mean of the last tenth over that of the first, one value each at least.
 
     Raises:
-        BadInput: there are no values, or the first are 0.
+        NothingMeasured: there are no values, or the first are 0.
     """
     tenth = max(1, len(values) // 10)
     if not values or fmean(values[:tenth]) == 0:
-        raise BadInput("nothing was measured to compare; let the stream last longer")
+        raise NothingMeasured("nothing was measured to compare; let the stream last longer")
     return fmean(values[-tenth:]) / fmean(values[:tenth])

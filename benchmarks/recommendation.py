@@ -17,6 +17,7 @@ from typing import Final, get_args
 from rich.progress import track
 
 from agent.circumstances import utc_now
+from agent.cli_arguments import positive
 from agent.environments.model_policy import mean_logprobs
 from agent.intervals import Metric, measured
 from agent.memory import choose_device
@@ -26,6 +27,7 @@ from agent.study.recommendation import (
     Case,
     Dialogue,
     RecommendationFormat,
+    bare_title,
     cases_of,
     kept_cases,
     ranking_scores,
@@ -68,6 +70,9 @@ def measure(options: argparse.Namespace) -> dict[str, Metric]:
     Raises:
         BadInput: a file or a setting is no good, or no case is left.
     """
+    methods = options.methods.split(",")
+    if unknown := [method for method in methods if method not in METHODS]:
+        raise BadInput(f"--methods got {', '.join(map(repr, unknown))}; there are: {', '.join(METHODS)}")
     train = read_dialogues(options.train, options.format)[: options.learn]
     test = read_dialogues(options.test, options.format)
     catalogue = list(dict.fromkeys(title for dialogue in train for turn in dialogue.turns for title in turn.titles))
@@ -83,10 +88,10 @@ def measure(options: argparse.Namespace) -> dict[str, Metric]:
     stream = Stream(told=tuple(_told(number, one) for number, one in enumerate(train)), asked=())
     metrics = {
         "num_learned": measured([len(train)], unit="dialogues"),
-        "num_titles": measured([len(catalogue)], unit="titles"),
+        "num_titles": measured([len(set(map(bare_title, catalogue)))], unit="titles"),
         "num_cases": measured([len(cases)], unit="cases"),
     }
-    for method in options.methods.split(","):
+    for method in methods:
         with tempfile.TemporaryDirectory(prefix="selfparam-recommendation-") as temporary:
             learner = _learner(method, base, stream, settings, options.work or Path(temporary))
             starts = range(0, len(train), options.batch)
@@ -111,8 +116,6 @@ def _told(number: int, dialogue: Dialogue) -> Told:
 
 
 def _learner(method: str, base: LanguageModel, stream: Stream, settings: UpdateSettings, folder: Path) -> Learner:
-    if method not in METHODS:
-        raise BadInput(f"--methods got {method!r}; there are: {', '.join(METHODS)}")
     return NoMemory(base, stream) if method == "none" else Ours(base, folder, settings)
 
 
@@ -136,9 +139,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", default=str(WEIGHTS_FOLDER), help="folder or Hugging Face id (the embedded model)")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (auto)")
     parser.add_argument("--methods", default="none,ours", metavar="A,B", help="(none,ours)")
-    parser.add_argument("--learn", type=int, default=100, metavar="N", help="dialogues learned, the first ones (100)")
-    parser.add_argument("--batch", type=int, default=5, metavar="N", help="dialogues of an update (5)")
-    parser.add_argument("--cases", type=int, default=500, metavar="N", help="most titles asked for (500)")
+    parser.add_argument("--learn", type=positive, default=100, metavar="N", help="dialogues to learn, the first (100)")
+    parser.add_argument("--batch", type=positive, default=5, metavar="N", help="dialogues of an update (5)")
+    parser.add_argument("--cases", type=positive, default=500, metavar="N", help="most titles asked for (500)")
     parser.add_argument("--keep-seen", action="store_true", help="count titles that the dialogue had named before, too")
     parser.add_argument("--keep-unlisted", action="store_true", help="count titles that no learned dialogue names, too")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of updates")

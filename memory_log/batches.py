@@ -117,7 +117,7 @@ def preview(connection: Connection, lineage: str, limit: int, order: ClaimOrder,
     return Batch(
         id=last + 1, lineage=lineage, parent_version=0 if row is None else row.head,
         experience_ids=tuple(sorted(claims.next_ids(connection, lineage, limit, order, now))), state="open",
-        fence=1 if row is None else row.fence + 1, turn=_turn(connection, lineage, last + 1),
+        fence=1 if row is None else row.fence + 1,
     )  # fmt: skip
 
 
@@ -157,12 +157,14 @@ def _insert_batch(connection: Connection, lease: UpdaterLease, head: int, ids: l
     _INSERT_MEMBERS.rows(connection, batch=batch_id)
     return Batch(
         id=batch_id, lineage=lease.lineage, parent_version=head, experience_ids=tuple(ids), state="open",
-        fence=lease.fence, turn=_turn(connection, lease.lineage, batch_id),
+        fence=lease.fence,
     )  # fmt: skip
 
 
-def _turn(connection: Connection, lineage: str, batch_id: int) -> int:
-    """Which turn a batch of this id has in its lineage, from 1."""
+def turn(connection: Connection, lineage: str, batch_id: int) -> int:
+    """Which turn a batch of this id has in its lineage, from 1: one more than the batches before it that were committed
+    or rejected. An abandoned one, as of a process that was killed, has the turn of the one that comes in its place.
+    """
     return int(_NUM_JUDGED.one(connection, lineage=lineage, batch=batch_id).num) + 1
 
 
@@ -179,7 +181,7 @@ def find(connection: Connection, batch_id: int) -> Batch:
     ids = [member.experience_id for member in _MEMBERS.rows(connection, batch=batch_id)]
     return Batch(
         id=row.id, lineage=row.lineage, parent_version=row.parent_version, experience_ids=tuple(ids),
-        state=row.state, fence=row.fence, turn=_turn(connection, row.lineage, batch_id),
+        state=row.state, fence=row.fence,
     )  # fmt: skip
 
 

@@ -199,6 +199,11 @@ class MemoryLog(VersionLog):
         with self._database.reading() as tx:
             return batches.find(tx, batch_id)
 
+    def turn(self, lineage: str, batch_id: int) -> int:
+        """One more than the lineage's batches before this one that came to a verdict; those cut off do not count."""
+        with self._database.reading() as tx:
+            return batches.turn(tx, lineage, batch_id)
+
     def memberships(self, experience_id: int) -> list[Membership]:
         """Every batch that the experience was in, by id, with what became of it."""
         with self._database.reading() as tx:

@@ -177,7 +177,7 @@ class Pause(InputRecord):
 class Batch(Record):
     """The exact set of one update, stored before the update starts; ids are in the order in which they were lived.
 
-    Example: Batch(id=1, lineage="default", parent_version=0, experience_ids=(1, 2), state="open", fence=1, turn=1)
+    Example: Batch(id=1, lineage="default", parent_version=0, experience_ids=(1, 2), state="open", fence=1)
     """
 
     id: int
@@ -186,10 +186,6 @@ class Batch(Record):
     experience_ids: tuple[int, ...]
     state: Literal["open", "committed", "rejected", "abandoned"]
     fence: int
-    turn: int
-    """One more than the lineage's batches before it that were committed or rejected: an abandoned one, as of a process
-    that was killed, has the same turn as the one that comes in its place, whose update can be the same then.
-    """
 
 
 class Membership(Record):

@@ -166,7 +166,8 @@ class Updater:
         started = time.monotonic()
         self.log.ensure_lineage(lineage, base_fingerprint=self.base.fingerprint)
         batch = self.log.preview_batch(lineage, limit=limit, order=order)
-        found = self._prepare_or_split(lineage, batch.experience_ids, itertools.count(batch.turn), progress)
+        turns = itertools.count(self.log.turn(lineage, batch.id))
+        found = self._prepare_or_split(lineage, batch.experience_ids, turns, progress)
         plan = as_plan(self.log, batch, found)
         return plan.model_copy(update={"seconds": time.monotonic() - started})
 
@@ -209,7 +210,8 @@ class Updater:
     def _learn(self, lease: UpdaterLease, batch: Batch, settings: UpdateSettings, progress: Progress) -> Tried:
         """Make a batch ready and try to learn it; once more with safer settings when that is refused."""
         started = time.monotonic()
-        prepared = self._maker.prepare(lease.lineage, batch.experience_ids, self._seed(batch.turn), progress)
+        seed = self._seed(self.log.turn(lease.lineage, batch.id))
+        prepared = self._maker.prepare(lease.lineage, batch.experience_ids, seed, progress)
         if prepared.material is None:
             refused = Attempt(
                 batch_id=batch.id, experience_ids=batch.experience_ids, refusals=prepared.refusals,
@@ -277,7 +279,7 @@ class Updater:
         self.log.renew_updater_lease(lease, lease_seconds=self.settings.lease_seconds)
 
     def _train(self, start: Start, settings: UpdateSettings, *, is_retry: bool, started: float) -> TrainingResult:
-        seed = self._seed(start.batch.turn) + is_retry
+        seed = self._seed(self.log.turn(start.lease.lineage, start.batch.id)) + is_retry
         budget_seconds = math.inf if settings.budget_seconds is None else settings.budget_seconds
         gate_at = started + budget_seconds - start.gate_seconds
         renewed = time.monotonic()

@@ -18,6 +18,7 @@ from agent.memory import anchors_for
 from agent.study.methods import LINEAGE, OWNER, Trained
 from agent.study.records import Told, UpdateCost
 from updater.language_model import LanguageModel
+from updater.report import UpdateReport
 from updater.sequences import TokenizedSentence
 from updater.settings import GateSettings, UpdateSettings
 from updater.targets import TeacherTargets
@@ -76,9 +77,9 @@ class Baseline(Trained):
             trainer=self._trained,
         )  # fmt: skip
 
-    def update(self, *, limit: int) -> str | None:
+    def update(self, *, limit: int) -> UpdateReport:
         """One update with another training set."""
-        return self._updater.update(LINEAGE, limit=limit).reason
+        return self._updater.update(LINEAGE, limit=limit)
 
     def _trained(
         self,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from agent.intervals import Metric, measured
 from agent.study.folder import StudyFolder
-from agent.study.summary import COSTS, FIGURES, FLOOR
+from agent.study.summary import COSTS, FLOOR, LEAST_SEEDS, figures_of
 from memory_log.errors import BadInput
 
 
@@ -23,8 +23,11 @@ class Difference(NamedTuple):
 
     @property
     def is_clear(self) -> bool:
-        """Whether the change's interval leaves out 0; with a single seed nothing is clear."""
-        return len(self.change.values) > 1 and (self.change.low > 0 or self.change.high < 0)
+        """Whether the change's interval leaves out 0. With fewer than three seeds, or equal changes, nothing is: one
+        figure in twenty is clear by chance.
+        """
+        values = self.change.values
+        return len(values) >= LEAST_SEEDS and len(set(values)) > 1 and not self.change.low <= 0 <= self.change.high
 
 
 def compare(first: StudyFolder, second: StudyFolder, method: str, *, other: str | None = None) -> list[Difference]:
@@ -36,24 +39,32 @@ def compare(first: StudyFolder, second: StudyFolder, method: str, *, other: str 
         other: of the second; None is the same method.
 
     Raises:
-        BadInput: a study has no such method, the streams of experiences are others, or no seed is in both.
+        BadInput: a study has no such method or has not finished it, schedule or streams of experiences are others, or
+            no seed is in both.
     """
+    if first.config.course != second.config.course:
+        raise BadInput(f"{first.path} and {second.path} have other schedules; compare studies of the same one")
     outcomes = [first.outcomes(), second.outcomes()]
     methods = (method, other or method)
     for folder, found, name in zip((first, second), outcomes, methods, strict=True):
         if name not in found:
             raise BadInput(f"{folder.path} has no finished update of {name!r}; it has: {', '.join(found) or 'none'}")
+    for folder, name in zip((first, second), methods, strict=True):
+        open_parts = [f"seed {seed}" for part, seed in folder.unfinished() if part == name]
+        if open_parts:
+            raise BadInput(f"{folder.path} has not finished {name} ({', '.join(open_parts)}); resume it first")
     seeds = sorted(outcomes[0][methods[0]].keys() & outcomes[1][methods[1]].keys())
     if not seeds:
         raise BadInput(f"no seed is in both {first.path} and {second.path}; differences are taken seed by seed")
     streams = [folder.environment.get("hashes", {}).get("streams", {}) for folder in (first, second)]
-    if any(streams[0].get(str(seed)) != streams[1].get(str(seed)) for seed in seeds):
+    if any(streams[0].get(str(seed), 0) != streams[1].get(str(seed), 1) for seed in seeds):
         raise BadInput(
             f"{first.path} and {second.path} have other experiences or questions for the same seed, so that a "
             "difference would be the streams'; compare studies of the same source and schedule"
         )
     differences = []
-    for name, figure in {**FIGURES, **COSTS}.items():
+    both = {name: figure for name, figure in figures_of(methods[0]).items() if name in figures_of(methods[1])}
+    for name, figure in {**both, **COSTS}.items():
         values = [
             [figure.of(found[kind][seed], found.get(FLOOR, {}).get(seed)) for seed in seeds]
             for found, kind in zip(outcomes, methods, strict=True)

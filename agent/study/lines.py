@@ -46,8 +46,20 @@ def locked(folder: Path, *, wait_seconds: float = 0.0) -> Iterator[None]:
         yield
 
 
+def cut_unfinished(path: Path) -> None:
+    """Cut off a last line that a dying process left unfinished; only for who holds the folder."""
+    if not path.is_file():
+        return
+    content = path.read_bytes()
+    num_whole = content.rfind(b"\n") + 1
+    if num_whole < len(content):
+        with path.open("r+b") as file:
+            file.truncate(num_whole)
+            os.fsync(file.fileno())
+
+
 def whole_lines(path: Path, record: type[Line]) -> list[Line]:
-    """The finished lines of a file, each a record; a last one that a dying process left unfinished is cut off.
+    """The finished lines of a file, each a record; a last one that is not finished, or not yet, is left out.
 
     Raises:
         BadInput: another line cannot be read.
@@ -56,12 +68,8 @@ def whole_lines(path: Path, record: type[Line]) -> list[Line]:
         return []
     content = path.read_bytes()
     whole = content[: content.rfind(b"\n") + 1]
-    if len(whole) < len(content):
-        with path.open("r+b") as file:
-            file.truncate(len(whole))
-            os.fsync(file.fileno())
     lines = []
-    for number, line in enumerate(whole.splitlines(), start=1):
+    for number, line in enumerate(whole.split(b"\n")[:-1], start=1):
         try:
             lines.append(record.model_validate_json(line))
         except ValidationError as exc:
@@ -79,3 +87,8 @@ def append_line(path: Path, line: Record) -> None:
         file.write(line.model_dump_json().encode() + b"\n")
         file.flush()
         os.fsync(file.fileno())
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines of a text as files have them: U+2028 and its like may stand in the strings of a line."""
+    return [line.removesuffix("\r") for line in text.split("\n")]

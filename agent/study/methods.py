@@ -20,6 +20,7 @@ from memory_log.log import MemoryLog
 from memory_log.records import ExperienceState, NewExperience
 from updater.fold import VersionWeights, load_weights
 from updater.language_model import LanguageModel
+from updater.report import UpdateReport
 from updater.settings import UpdateSettings
 from updater.update import Updater
 
@@ -143,17 +144,19 @@ class Trained:
         num_pending = sum(self.log.get(number).state is ExperienceState.PENDING for number in ids)
         while any(self.log.get(number).state is ExperienceState.PENDING for number in ids):
             try:
-                reason = self.update(limit=len(ids))
+                report = self.update(limit=len(ids))
             except NothingPending:
                 break
-            reasons += [reason] if reason else []
+            reasons += [report.reason] if report.reason else []
+            if report.leaves_all_waiting:
+                break  # the very same update would come next
         seconds = time.monotonic() - started
         self._take_up_head()
         self._note_targets(ids)
         return self._cost(ids, first_version, seconds, timed=num_pending == len(ids), reasons=reasons)
 
-    def update(self, *, limit: int) -> str | None:
-        """Make one update of what is pending; the reason where not everything was admitted."""
+    def update(self, *, limit: int) -> UpdateReport:
+        """Make one update of what is pending."""
         raise NotImplementedError
 
     def recall(self, told: Sequence[Told]) -> None:
@@ -209,6 +212,6 @@ class Ours(Trained):
         super().__init__(base, folder, settings)
         self._updater = Updater(base, self.log, self.blobs, anchors=anchors_for(base), owner=OWNER, settings=settings)
 
-    def update(self, *, limit: int) -> str | None:
+    def update(self, *, limit: int) -> UpdateReport:
         """One update of the real updater."""
-        return self._updater.update(LINEAGE, limit=limit).reason
+        return self._updater.update(LINEAGE, limit=limit)

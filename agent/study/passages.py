@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
+from agent.study.lines import lines_of
 from agent.study.records import Asked, Stream, Told
 from memory_log.errors import BadInput
 from memory_log.fields import MAX_TEXT_BYTES, Record
@@ -65,10 +66,10 @@ def read_passages(path: Path, form: Format) -> list[Passage]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as exc:
-        raise BadInput(f"--data {path} cannot be read ({exc}); give a file of UTF-8 text") from exc
+        raise BadInput(f"{path} cannot be read ({exc}); give a file of UTF-8 text") from exc
     passages = [_checked(found, where) for where, found in _READERS[form](path, text)]
     if not passages:
-        raise BadInput(f"--data {path} holds no passage; needed is at least one")
+        raise BadInput(f"{path} holds no passage; needed is at least one")
     return passages
 
 
@@ -89,7 +90,7 @@ def _checked(found: Any, where: str) -> Passage:  # noqa: ANN401 - whatever JSON
 
 
 def _json_lines(path: Path, text: str) -> Iterator[tuple[str, Any]]:
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(lines_of(text), start=1):
         if line.strip():
             where = f"{path} line {number}"
             try:
@@ -141,7 +142,7 @@ def _babi(path: Path, text: str) -> Iterator[tuple[str, Any]]:
         if asked:
             yield where, {"context": f"Story {number}. {' '.join(story)}", "probes": list(asked)}
 
-    for place, line in enumerate(text.splitlines(), start=1):
+    for place, line in enumerate(lines_of(text), start=1):
         if not line.strip():
             continue
         found = _BABI_LINE.fullmatch(line.rstrip())
@@ -176,7 +177,7 @@ def stream_of(passages: Sequence[Passage], num_told: int, *, seed: int) -> Strea
     """
     if len(passages) < num_told:
         raise BadInput(
-            f"--data has {len(passages)} passages, the protocol injects {num_told}; lower --updates or --per-update"
+            f"the file has {len(passages)} passages, and {num_told} are needed; take fewer updates, or fewer in each"
         )
     chosen = sorted(random.Random(f"passages/{seed}").sample(range(len(passages)), num_told))
     told = [passages[place] for place in chosen]

@@ -110,7 +110,7 @@ def _mean_matrix(seeds: Mapping[int, Outcome]) -> dict[tuple[int, int], float]:
 
 
 def _draw_matrix(outcomes: Outcomes, stem: Path) -> Path | None:
-    """Greys, so that it reads in print: the darker, the more is right; left of the line it was not learned yet."""
+    """Greys, so that it reads in print: the darker, the more is right; right of the diagonal it was not learned yet."""
     cells = {method: _mean_matrix(seeds) for method, seeds in outcomes.items() if method not in LIMITS}
     if not cells:
         return None
@@ -134,10 +134,12 @@ def _draw_trade_off(outcomes: Outcomes, stem: Path) -> Path | None:
     """A point with both intervals for each method; the lower right corner is where one wants to be."""
     with _figure(stem) as [axes]:
         for place, (method, seeds) in enumerate(outcomes.items()):
+            if method == FRESH:
+                continue
             gained = [value for outcome in seeds.values() if (value := efficacy(outcome)) is not None]
             lost = [value for outcome in seeds.values() if (value := forgetting_from_best(outcome)) is not None]
             if gained and lost:
-                x, y = _interval(gained), _interval(lost)
+                x, y = _interval(gained), measured(lost, unit="share", bounds=(-1.0, 1.0))
                 axes.errorbar(
                     [x.mean], [y.mean], xerr=[[x.mean - x.low], [x.high - x.mean]],
                     yerr=[[y.mean - y.low], [y.high - y.mean]], marker=MARKERS[place % len(MARKERS)], linestyle="",
@@ -145,7 +147,7 @@ def _draw_trade_off(outcomes: Outcomes, stem: Path) -> Path | None:
                 )  # fmt: skip
         _clean(axes, x="right just after it was learned, share", y="forgotten since its best, share")
         axes.set_xlim(-0.03, 1.03)
-        axes.set_ylim(bottom=-0.01)
+        axes.axhline(0.0, color="0.7", linewidth=0.8, zorder=0)
         axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return stem.with_suffix(".png")
 
@@ -153,9 +155,11 @@ def _draw_trade_off(outcomes: Outcomes, stem: Path) -> Path | None:
 def _draw_drift(outcomes: Outcomes, stem: Path) -> Path | None:
     curves: dict[str, dict[int, list[float]]] = {}
     for method, seeds in outcomes.items():
+        if not any(line.cost.num_steps for outcome in seeds.values() for line in outcome.lines):
+            continue  # it trains nothing
         for outcome in seeds.values():
             for line in outcome.lines:
-                if line.drift_nats and line.cost.num_steps:
+                if line.drift_nats:
                     curves.setdefault(method, {}).setdefault(line.update, []).append(line.drift_nats["all"])
     if not curves:
         return None

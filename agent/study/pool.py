@@ -10,7 +10,13 @@ from typing import Final
 
 import ray
 import torch
-from ray.exceptions import WorkerCrashedError
+from ray.exceptions import (
+    LocalRayletDiedError,
+    NodeDiedError,
+    OutOfMemoryError,
+    RayTaskError,
+    WorkerCrashedError,
+)
 
 from agent.runtime import start_ray
 from agent.study.config import StudyConfig
@@ -19,6 +25,7 @@ from agent.study.parts import run_part
 from memory_log.errors import SelfParamError
 
 LOOK_SECONDS: Final = 1.0
+GONE: Final = (WorkerCrashedError, OutOfMemoryError, NodeDiedError, LocalRayletDiedError)
 RETRIES: Final = 3
 """Of a part whose process died: it goes on after its last finished update."""
 
@@ -82,7 +89,12 @@ def _run_on_ray(folder: StudyFolder, parts: Sequence[Part], jobs: int, look: Loo
                 method, seed = running.pop(reference)
                 try:
                     ray.get(reference)
-                except WorkerCrashedError as exc:
+                except RayTaskError as exc:
+                    # As it was raised, without the other process's traceback in its text.
+                    if isinstance(exc.cause, SelfParamError):
+                        raise exc.cause from None
+                    raise
+                except GONE as exc:
                     raise StudyInterrupted(
                         f"the process of {method}, seed {seed}, died {RETRIES + 1} times, perhaps for want of memory; "
                         f"go on with fewer jobs: selfparam study resume {folder.path} --jobs 1"

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from agent.study.lines import lines_of
 from agent.study.scores import normalised
 from memory_log.errors import BadInput
 from memory_log.fields import Record
@@ -82,7 +83,7 @@ def cases_of(dialogue: Dialogue) -> Iterator[Case]:
     seen: list[str] = []
     for place, turn in enumerate(dialogue.turns):
         if turn.is_recommender:
-            for title in turn.titles:
+            for title in dict.fromkeys(turn.titles):
                 yield Case(
                     dialogue=dialogue.name, said=transcript(dialogue.turns[:place]), right=title, seen=tuple(seen)
                 )
@@ -151,7 +152,7 @@ def read_dialogues(path: Path, form: RecommendationFormat) -> list[Dialogue]:
 
 def _redial(path: Path, text: str) -> Iterator[Dialogue]:
     """A JSON object a line; `@123` in a message is the title that `movieMentions` has under 123."""
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(lines_of(text), start=1):
         if not line.strip():
             continue
         try:
@@ -175,7 +176,7 @@ def _redial_turn(message: Mapping[str, Any], titles: Mapping[str, str], *, is_re
 
 def _inspired(path: Path, text: str) -> Iterator[Dialogue]:
     """Tab-separated, a row for each utterance; `movies` holds its titles, parted by semicolons."""
-    rows = csv.DictReader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
+    rows = csv.DictReader(lines_of(text), delimiter="\t", quoting=csv.QUOTE_NONE)
     missing = [name for name in _INSPIRED_COLUMNS if name not in (rows.fieldnames or ())]
     if missing:
         raise BadInput(f"{path} line 1: no column {', '.join(missing)}; needed are INSPIRED's tab-separated columns")

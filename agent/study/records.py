@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Final, Literal
 
+from pydantic import FiniteFloat
+
 from memory_log.fields import Record
 from memory_log.records import Fact
 
@@ -81,13 +83,15 @@ class Stream(Record):
 
     @cached_property
     def num_changes(self) -> tuple[int, ...]:
-        """How often what each experience says had been said otherwise before, by its number."""
-        counts: dict[tuple[str, str], list[str]] = {}
+        """How often what each experience says had changed until then, this time included, by its number."""
+        said: dict[tuple[str, str], list[str]] = {}
         found = []
         for told in self.told:
-            found.append(max((len(counts.get(key, [])) for key in told.values), default=0))
             for key, value in told.values.items():
-                counts.setdefault(key, []).append(value)
+                before = said.setdefault(key, [])
+                if before[-1:] != [value]:
+                    before.append(value)
+            found.append(max((len(said[key]) - 1 for key in told.values), default=0))
         return tuple(found)
 
 
@@ -151,6 +155,7 @@ class UpdateLine(Record):
     """Whether every question that is still valid was asked, and not only the update's own."""
     reading_kept: float | None = None
     """Questions right that one of four notes answers, over those that the base gets right; only at points."""
-    drift_nats: dict[str, float] | None = None
-    """KL (nats a token) from the base model on unrelated text, by kind and as `all`; only at points."""
+    drift_nats: dict[str, FiniteFloat] | None = None
+    """KL (nats a token) from the base model on unrelated text, by kind and as `all`; only at points, and None where one
+    is not finite."""
     rows: tuple[AnsweredRow, ...]

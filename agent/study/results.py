@@ -8,7 +8,7 @@ import json
 from agent.study.folder import StudyFolder, write_whole
 from agent.study.page import page
 from agent.study.pictures import draw_all
-from agent.study.summary import Summary, summarise
+from agent.study.summary import Summary, at_a_shared_point, summarise
 from agent.study.tables import item_lines, latex_table, matrix_csv, summary_csv
 from memory_log.errors import BadInput
 
@@ -23,13 +23,18 @@ def write_results(folder: StudyFolder) -> Summary:
     if not outcomes:
         raise BadInput(f"no update of {folder.path} has ended yet; go on with: selfparam study resume {folder.path}")
     summary = summarise(config, outcomes)
+    if not summary.figures:
+        raise BadInput(
+            f"no part of {folder.path} has come to an update after which everything is asked; go on with: selfparam "
+            f"study resume {folder.path}"
+        )
     write_whole(folder.path / "items.jsonl", "".join(item_lines(outcomes)))
     write_whole(folder.path / "matrix.csv", matrix_csv(outcomes))
     write_whole(folder.path / "summary.csv", summary_csv(summary.figures))
     write_whole(folder.path / "summary.json", json.dumps(summary.as_json(), indent=2) + "\n")
-    table = latex_table(summary.figures, name=config.name, num_seeds=len(config.seeds))
+    table = latex_table(summary.figures, name=config.name)
     write_whole(folder.path / "table.tex", table)
-    pictures = draw_all(outcomes, folder.path / "figures")
+    pictures = draw_all(at_a_shared_point(outcomes), folder.path / "figures")
     write_whole(folder.path / "report.html", page(config, summary, pictures, folder.environment))
     return summary
 

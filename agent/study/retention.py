@@ -13,7 +13,7 @@ from statistics import fmean
 from typing import Final, NamedTuple
 
 from agent.study.records import AnsweredRow, QuestionKind, UpdateLine
-from agent.study.scores import Outcome, mean, retention_by_lag, rows_of
+from agent.study.scores import Outcome, final_rows, mean, retention_by_lag, rows_of
 
 PARAPHRASE: Final[QuestionKind] = "paraphrase"
 HALF: Final = 0.5
@@ -54,23 +54,41 @@ def forward_transfer(outcome: Outcome, floor: Outcome) -> float | None:
 
 
 def forgetting_from_best(outcome: Outcome) -> float | None:
-    """Mean over i < T of max over j < T of a(j, i) - a(T, i), at least 0 each. (Chaudhry et al. 2018.)"""
-    shares, last = matrix(outcome.lines), outcome.lines[-1].update
+    """Mean over i < T of max over j < T of a(j, i) - a(T, i), over the questions asked after T; below 0 where a cohort
+    was never known better than at the end. (Chaudhry et al. 2018.)
+    """
+    shares, last = _matrix_of_the_last(outcome)
     lost = []
     for cohort in range(1, last):
         earlier = [share for (update, i), share in shares.items() if i == cohort <= update < last]
         if earlier and (last, cohort) in shares:
-            lost.append(max(0.0, max(earlier) - shares[last, cohort]))
+            lost.append(max(earlier) - shares[last, cohort])
     return mean(lost)
 
 
 def forgetting_from_first(outcome: Outcome) -> float | None:
-    """Mean over i < T of a(i, i) - a(T, i): the negative of backward transfer by cohorts; below 0 where later updates
-    helped. (Lopez-Paz and Ranzato 2017.)
+    """Mean over i < T of a(i, i) - a(T, i), over the questions asked after T: the negative of backward transfer by
+    cohorts; below 0 where later updates helped. (Lopez-Paz and Ranzato 2017.)
     """
-    shares, last = matrix(outcome.lines), outcome.lines[-1].update
+    shares, last = _matrix_of_the_last(outcome)
     both = [i for i in range(1, last) if (i, i) in shares and (last, i) in shares]
     return mean(shares[i, i] - shares[last, i] for i in both)
+
+
+def _matrix_of_the_last(outcome: Outcome) -> tuple[dict[tuple[int, int], float], int]:
+    """a(j, i) over the questions that were asked after the last point, since what became untrue is not forgotten; and
+    that point.
+    """
+    ending = outcome.ending[-1] if outcome.ending else None
+    if ending is None:
+        return {}, 0
+    kept = {row.asked for row in rows_of(ending)}
+    found: dict[tuple[int, int], list[bool]] = defaultdict(list)
+    for line in outcome.lines:
+        for row in rows_of(line):
+            if row.asked in kept and line.update <= ending.update:
+                found[line.update, row.cohort].append(row.right)
+    return {key: fmean(rights) for key, rights in found.items()}, ending.update
 
 
 def relative_retention(outcome: Outcome, lag: int) -> float | None:
@@ -132,9 +150,8 @@ class Turnover(NamedTuple):
 
 def turnover(outcome: Outcome) -> Turnover:
     """What was gained and lost, by single paraphrases."""
-    last = outcome.lines[-1]
     first = {row.asked: row.right for line in outcome.lines for row in rows_of(line) if row.cohort == line.update}
-    ending: list[AnsweredRow] = [row for row in rows_of(last) if row.cohort <= last.update]
+    ending: list[AnsweredRow] = final_rows(outcome)
     right = [row for row in ending if row.right]
     return Turnover(
         num_acquired=sum(row.num_changes == 0 for row in right),

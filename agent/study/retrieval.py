@@ -112,7 +112,7 @@ def minilm() -> Encode:
     except ImportError as exc:
         raise BadInput(
             f"the method dense needs {exc.name}, which is not installed: pip install 'selfparam[bench]', or leave it "
-            "out with --methods"
+            "out"
         ) from exc
     encoder = SentenceTransformer(str(get_model_path()), device="cpu", local_files_only=True)
 

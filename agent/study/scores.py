@@ -57,8 +57,14 @@ class Outcome(NamedTuple):
 
     @property
     def ending(self) -> Sequence[UpdateLine]:
-        """The lines that a final figure is made of: the last one, or all where each update began anew."""
-        return self.lines if self.fresh else self.lines[-1:]
+        """The lines that a final figure is made of: the last one after which everything was asked, or all where each
+        update began anew.
+        """
+        return self.lines if self.fresh else [line for line in self.lines if line.is_point][-1:]
+
+    def until(self, update: int) -> "Outcome":
+        """The same, as it stood after an update."""
+        return self._replace(lines=[line for line in self.lines if line.update <= update])
 
 
 def rows_of(line: UpdateLine, kind: QuestionKind = "paraphrase") -> list[AnsweredRow]:
@@ -67,8 +73,8 @@ def rows_of(line: UpdateLine, kind: QuestionKind = "paraphrase") -> list[Answere
 
 
 def final_rows(outcome: Outcome, kind: QuestionKind = "paraphrase") -> list[AnsweredRow]:
-    """The rows that final figures are made of."""
-    return [row for line in outcome.ending for row in rows_of(line, kind)]
+    """The rows that final figures are made of; what is asked before it is learned is not among them."""
+    return [row for line in outcome.ending for row in rows_of(line, kind) if row.cohort <= line.update]
 
 
 def efficacy(outcome: Outcome) -> float | None:
@@ -112,7 +118,9 @@ def backward_transfer(outcome: Outcome) -> float | None:
     """
     if outcome.fresh:
         return None
-    last = outcome.lines[-1]
+    if not outcome.ending:
+        return None
+    last = outcome.ending[-1]
     first = {row.asked: row.right for line in outcome.lines for row in rows_of(line) if row.cohort == line.update}
     earlier = [row for row in rows_of(last) if row.cohort < last.update and row.asked in first]
     return mean(float(row.right) - float(first[row.asked]) for row in earlier)

@@ -9,7 +9,7 @@ from statistics import fmean, median
 from typing import Any, Final, NamedTuple
 
 from agent.intervals import Metric, measured
-from agent.study.config import StudyConfig
+from agent.study.config import FRESH, StudyConfig
 from agent.study.records import QuestionKind
 from agent.study.retention import (
     HalfLife,
@@ -81,7 +81,7 @@ FIGURES: Final[Mapping[str, Figure]] = {
     "changed_facts": Figure(_alone(changed_facts), "share", SHARE),
     "backward_transfer": Figure(_alone(backward_transfer), "share"),
     "forward_transfer": Figure(_forward, "share"),
-    "forgetting_from_best": Figure(_alone(forgetting_from_best), "share", SHARE),
+    "forgetting_from_best": Figure(_alone(forgetting_from_best), "share"),
     "forgetting_from_first": Figure(_alone(forgetting_from_first), "share"),
     **{f"retention_lag_{lag}": Figure(_alone(partial(retention_at, lag=lag)), "share", SHARE) for lag in LAGS},
     **{
@@ -111,6 +111,18 @@ COSTS: Final[Mapping[str, Figure]] = {
 }
 
 
+OF_ALL_AT_ONCE: Final = (
+    "final_average", *(f"final_average_{kind}" for kind in ANSWERED), "changed_facts", "false_recall",
+    "false_recall_never_seen", "drift_nats", "reading_kept", "num_questions", "num_near_misses",
+)  # fmt: skip
+"""Of `fresh_lora`, which learns everything anew at its points: nothing there is about the time since learning."""
+
+
+def figures_of(method: str) -> Mapping[str, Figure]:
+    """The figures that mean something for a method."""
+    return {name: FIGURES[name] for name in OF_ALL_AT_ONCE} if method == FRESH else FIGURES
+
+
 class Summary(NamedTuple):
     """What a study comes to, by method."""
 
@@ -135,11 +147,28 @@ def _dumped(metrics: Mapping[str, Metric]) -> dict[str, Any]:
 
 def summarise(config: StudyConfig, outcomes: Outcomes) -> Summary:
     """Every figure that these outcomes have."""
-    floors = outcomes.get(FLOOR, {})
-    found = {method: _over_seeds(seeds, floors, FIGURES) for method, seeds in outcomes.items()}
-    costs = {method: _over_seeds(seeds, floors, COSTS) for method, seeds in outcomes.items()}
-    lives = {method: life for method, seeds in outcomes.items() if (life := _half_life_of(seeds, floors)) is not None}
+    level = at_a_shared_point(outcomes)
+    floors = level.get(FLOOR, {})
+    found = {method: _over_seeds(seeds, floors, figures_of(method)) for method, seeds in level.items()}
+    costs = {method: _over_seeds(seeds, floors, COSTS) for method, seeds in level.items()}
+    lives = {
+        method: life
+        for method, seeds in level.items()
+        if method != FRESH and (life := _half_life_of(seeds, floors)) is not None
+    }
     return Summary(found, costs, lives, tuple(_warnings(config, outcomes)))
+
+
+def at_a_shared_point(outcomes: Outcomes) -> dict[str, dict[int, Outcome]]:
+    """Every method's seeds as they stood after the last update after which all of them were asked everything; a seed
+    that has come to none yet is left out.
+    """
+    found = {}
+    for method, seeds in outcomes.items():
+        ends = {seed: outcome.ending[-1].update for seed, outcome in seeds.items() if outcome.ending}
+        if ends:
+            found[method] = {seed: seeds[seed].until(min(ends.values())) for seed in ends}
+    return found
 
 
 def _over_seeds(
@@ -163,8 +192,10 @@ def mean_by_lag(seeds: Mapping[int, Outcome]) -> dict[int, list[float]]:
 
 
 def _half_life_of(seeds: Mapping[int, Outcome], floors: Mapping[int, Outcome]) -> HalfLife | None:
-    """Of the mean curve over seeds."""
-    floor = mean(average for outcome in floors.values() if (average := final_average(outcome)) is not None) or 0.0
+    """Of the mean curve over seeds; None without a floor."""
+    floor = mean(average for outcome in floors.values() if (average := final_average(outcome)) is not None)
+    if floor is None:
+        return None
     return half_life({lag: fmean(shares) for lag, shares in mean_by_lag(seeds).items()}, floor=floor)
 
 
@@ -178,7 +209,9 @@ def _warnings(config: StudyConfig, outcomes: Outcomes) -> list[str]:
         if len(_lines(outcomes, method, seed)) < config.num_lines(method)
     ]
     if missing:
-        found.append(f"not finished: {'; '.join(missing)}. Figures are of what has ended.")
+        found.append(
+            f"not finished: {'; '.join(missing)}. Each method's figures are of the last point that its seeds share."
+        )
     if len(config.seeds) < LEAST_SEEDS:
         found.append(
             f"{len(config.seeds)} {'seed says' if len(config.seeds) == 1 else 'seeds say'} little or nothing about the "

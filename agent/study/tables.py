@@ -71,8 +71,11 @@ def _csv(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return text.getvalue()
 
 
-def latex_table(figures: Mapping[str, Mapping[str, Metric]], *, name: str, num_seeds: int) -> str:
-    """The main figures as a table for a paper (booktabs): mean, and half the width of the 95% interval."""
+def latex_table(figures: Mapping[str, Mapping[str, Metric]], *, name: str) -> str:
+    """The main figures as a table for a paper (booktabs): mean and 95% interval, which ends where a share does."""
+    numbers = sorted({len(one.values) for metrics in figures.values() for one in metrics.values()})
+    seeds = " or ".join(map(str, numbers)) + (" seed" if numbers == [1] else " seeds")
+    interval = "" if numbers == [1] else ", with the 95\\% t-interval"
     shown = {key: title for key, title in LATEX_COLUMNS.items() if any(key in metrics for metrics in figures.values())}
     lines = [
         r"% needs \usepackage{booktabs}",
@@ -88,7 +91,7 @@ def latex_table(figures: Mapping[str, Mapping[str, Metric]], *, name: str, num_s
         ),
         r"    \bottomrule",
         r"  \end{tabular}",
-        rf"  \caption{{Study {_escaped(name)}: mean over {num_seeds} seeds, with the 95\% t-interval.}}",
+        rf"  \caption{{Study {_escaped(name)}: mean over {seeds}{interval}.}}",
         r"\end{table}",
     ]
     return "\n".join(lines) + "\n"
@@ -97,8 +100,9 @@ def latex_table(figures: Mapping[str, Mapping[str, Metric]], *, name: str, num_s
 def _latex(metric: Metric | None) -> str:
     if metric is None:
         return "--"
-    half = (metric.high - metric.low) / 2
-    return f"${metric.mean:.3f}$" if len(metric.values) < 2 else rf"${metric.mean:.3f} \pm {half:.3f}$"
+    if len(metric.values) < 2:
+        return f"${metric.mean:.3f}$"
+    return rf"${metric.mean:.3f}$ \footnotesize$[{metric.low:.3f}, {metric.high:.3f}]$"
 
 
 def _escaped(text: str) -> str:

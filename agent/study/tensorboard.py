@@ -5,6 +5,7 @@ from pathlib import Path
 from agent.study.scores import mean, rows_of
 from agent.study.summary import Outcomes
 from memory_log.errors import BadInput
+from memory_log.files import check_is_new
 
 
 def write_scalars(outcomes: Outcomes, folder: Path) -> None:
@@ -17,6 +18,7 @@ def write_scalars(outcomes: Outcomes, folder: Path) -> None:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as exc:
         raise BadInput("--tensorboard needs TensorBoard: pip install 'selfparam[tensorboard]'") from exc
+    check_is_new(folder)  # the same curves twice in a folder are drawn on top of each other
     for method, seeds in outcomes.items():
         for seed, outcome in seeds.items():
             with SummaryWriter(str(folder / method / f"seed-{seed}")) as writer:

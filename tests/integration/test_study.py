@@ -13,6 +13,8 @@ import pytest
 
 from agent.cli import main
 from agent.study.folder import StudyFolder
+from memory_log.log import MemoryLog
+from memory_log.records import ExperienceState
 from tests.cli_fixtures import REPOSITORY
 from tests.model_fixtures import LEARNER
 
@@ -86,10 +88,14 @@ def test_a_study_that_was_killed_goes_on_and_ends_with_the_same_bytes(done: Path
     while not items.is_file():
         assert process.poll() is None, "it ended before its first update"
         time.sleep(0.02)
-    time.sleep(1.0)  # into the second update
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    assert StudyFolder.open(out).unfinished()
+    with MemoryLog(f"sqlite:///{items.parent / 'memory' / 'log.sqlite3'}") as log:
+        while log.count_by_state("default")[ExperienceState.LEASED] == 0:  # into the second update's batch
+            assert process.poll() is None, "it ended before its second update"
+            time.sleep(0.02)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        assert log.head("default").number == 1
+    assert ("ours", 0) in StudyFolder.open(out).unfinished()
     assert main(["study", "resume", str(out), "--plain"]) == 0
     assert not StudyFolder.open(out).unfinished()
     for name in DETERMINED:
@@ -109,10 +115,17 @@ def test_a_study_is_taken_up_with_what_it_was_begun_with(
     done: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = Path(shutil.copytree(done, tmp_path / "other"))
-    text = (other / "study.toml").read_text().replace("near_misses = 4", "near_misses = 6")
-    (other / "study.toml").write_text(text)
-    assert main(["study", "resume", str(other)]) == 2
-    assert "begun with other streams" in capsys.readouterr().err
+    shutil.rmtree(other / "parts" / "seed-0" / "none")
+    changes = (
+        ("near_misses = 4", "near_misses = 6", "settings and streams"),
+        ("num_steps = 2", "num_steps = 3", "settings"),
+    )
+    for old, new, said in changes:
+        text = (done / "study.toml").read_text()
+        assert old in text
+        (other / "study.toml").write_text(text.replace(old, new))
+        assert main(["study", "resume", str(other)]) == 2
+        assert f"begun with other {said}" in capsys.readouterr().err
     assert main(["study", "run", str(done.parent / "two.toml"), "--out", str(done)]) == 2
     assert "study resume" in capsys.readouterr().err
 

@@ -166,7 +166,7 @@ def test_the_command_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFi
     data = tmp_path / "few.jsonl"
     data.write_text('{"context": "x", "probes": [{"question": "y", "answer": "z"}]}\n')
     for words, said in (
-        (["--data", str(data)], "has 1 passages, the protocol injects 100"),
+        (["--data", str(data)], "has 1 passages, and 100 are needed"),
         (["--set", "rank=0"], "--set rank"),
         (["--methods", "best"], "'best'"),
     ):

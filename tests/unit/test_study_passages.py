@@ -75,7 +75,7 @@ def test_a_stream_draws_passages_by_seed_and_keeps_their_order(tmp_path: Path) -
     texts = [one.text for one in first.told]
     assert first == again and first != other and texts == sorted(texts)
     assert [one.told for one in first.asked] == [0, 1, 2, 3, 4]
-    with pytest.raises(BadInput, match="has 30 passages, the protocol injects 31"):
+    with pytest.raises(BadInput, match="has 30 passages, and 31 are needed"):
         stream_of(passages, 31, seed=0)
 
 

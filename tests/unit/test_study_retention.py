@@ -17,7 +17,7 @@ from agent.study.retention import (
     relative_retention,
     turnover,
 )
-from agent.study.scores import Outcome
+from agent.study.scores import Outcome, final_average
 
 HAND: dict[tuple[int, int], Sequence[bool]] = {
     # (update, cohort): which of its paraphrases were right. a(1,1) = 1/2, a(2,1) = 1, a(3,1) = 1/2; a(2,2) = 1,
@@ -73,9 +73,20 @@ def test_forgetting_since_the_best_and_since_the_first() -> None:
     assert forgetting_from_first(outcome()) == pytest.approx((0.0 + 1.0) / 2)
 
 
-def test_forgetting_since_the_best_is_never_negative() -> None:
-    assert forgetting_from_best(outcome({(1, 1): [False], (2, 1): [True], (2, 2): [True]})) == 0.0
+def test_what_is_known_better_than_ever_at_the_end_is_negative_forgetting() -> None:
+    assert forgetting_from_best(outcome({(1, 1): [False], (2, 1): [True], (2, 2): [True]})) == -1.0
     assert forgetting_from_first(outcome({(1, 1): [False], (2, 1): [True], (2, 2): [True]})) == -1.0
+
+
+def test_what_became_untrue_is_not_forgotten() -> None:
+    # Of two questions the right one was superseded before the end.
+    answers: dict[tuple[int, int], Sequence[bool]] = {(1, 1): [False, True], (2, 1): [False], (2, 2): [True]}
+    assert forgetting_from_best(outcome(answers)) == forgetting_from_first(outcome(answers)) == 0.0
+
+
+def test_final_figures_leave_out_what_is_not_learned_yet() -> None:
+    unfinished = outcome({(1, 1): [True, True], (1, 2): [False, False]})
+    assert final_average(unfinished) == 1.0 and turnover(unfinished).num_acquired == 2
 
 
 def test_forward_transfer_is_what_is_right_before_learning_beyond_the_base_model() -> None:
