@@ -97,8 +97,10 @@ def test_false_recall_is_the_share_of_near_misses_that_got_a_definite_answer() -
 
 
 def test_blurting_out_and_knowing_nothing_both_score_half() -> None:
-    blurts = Outcome([line(1, [row(0, 1, right=True), row(1, 1, right=False, kind="near_miss")], is_point=True)], fresh=False)
-    silent = Outcome([line(1, [row(0, 1, right=False), row(1, 1, right=True, kind="near_miss")], is_point=True)], fresh=False)
+    known, wrong = row(0, 1, right=True), row(1, 1, right=False, kind="near_miss")
+    blurts = Outcome([line(1, [known, wrong], is_point=True)], fresh=False)
+    unknown, right = row(0, 1, right=False), row(1, 1, right=True, kind="near_miss")
+    silent = Outcome([line(1, [unknown, right], is_point=True)], fresh=False)
     assert balanced(blurts) == balanced(silent) == 0.5
 
 
