@@ -17,6 +17,7 @@ from agent.study.summary import COSTS, FIGURES, Summary
 FIRST_COLUMNS: Final = {
     "efficacy": "right just after learning",
     "final_average": "right at the end",
+    "final_average_reverse": "asked back to front",
     "backward_transfer": "what later updates did to it",
     "changed_facts": "changed facts, latest answer",
     "false_recall": "false recall",
@@ -34,7 +35,7 @@ CAPTIONS: Final = {
 }
 STYLE: Final = """
 :root { color-scheme: light dark; --line: #8886; --soft: #8883; --warn: #b35900; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 0 auto; padding: 1.5rem 1rem 4rem; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 0 auto; padding: 1.5rem 1rem 4rem; }
 h1 { font-size: 1.6rem; margin-bottom: 0; } h2 { font-size: 1.2rem; margin-top: 2.4rem; }
 p.under { margin-top: .2rem; opacity: .75; }
 .wide { overflow-x: auto; }
