@@ -4,8 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 SHELL := /bin/bash
-# Tests run in one process more than there are cores, four at most, since some wait for others; see tests/conftest.py for what stays together.
-TOGETHER := --numprocesses $(shell n=$$(( $$(nproc) + 1 )); echo $$(( n > 4 ? 4 : n ))) --dist loadfile --no-loadscope-reorder
+# Tests run in as many processes as there are cores, four at most; see tests/conftest.py for what stays together.
+TOGETHER := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test coverage check bench targets venv lint fix clean
