@@ -84,7 +84,7 @@ def test_a_refresh_that_was_killed_on_its_way_is_done_by_the_next_process(tmp_pa
         weights.serve(1)
         refreshed = serving.refresh.remote()
         os.kill(pid, signal.SIGKILL)
-        assert ray.get(refreshed, timeout=120) == 1
+        assert ray.get(refreshed, timeout=300) == 1
         assert ray.get(serving.answer.remote([20]), timeout=120).version == 1
     finally:
         ray.kill(serving)
