@@ -66,6 +66,17 @@ QUOTED: Final[Mapping[str, Mapping[str, str]]] = {
         "drift_nats": "drift in nats a token, KL from the base on unrelated text",
         "update_time_growth": "seconds of the last ten updates / of the first ten",
     },
+    "swap": {
+        "num_answers": "answers streamed through 100 swaps and 20 steps back, model of 0.1 G weights",
+        "num_failed": "of them failed",
+        "num_mixed": "not what their version gives alone",
+        "num_stale": "from another version than served when they were asked",
+        "visible_seconds": "seconds from commit to the new version's first answer, median",
+        "itl_p99_ratio": "p99 of the time between two tokens, during swaps / without",
+        "itl_p99_ratio_reload": "the same, loading the whole model while everybody waits",
+        "itl_p99_ratio_load_state_dict": "the same, `load_state_dict` under a lock",
+        "extra_memory_share": "memory that swaps take, as a share of the model",
+    },
     "log_faults": {
         "num_kills_sqlite": "log: processes killed at random moments, SQLite",
         "num_kills_postgresql": "the same, PostgreSQL",
