@@ -66,6 +66,18 @@ QUOTED: Final[Mapping[str, Mapping[str, str]]] = {
         "drift_nats": "drift in nats a token, KL from the base on unrelated text",
         "update_time_growth": "seconds of the last ten updates / of the first ten",
     },
+    "fetch": {
+        "fetch_success": "one life of 50 episodes: share of 150 things fetched, from weights",
+        "steps_vs_perfect": "steps / those of perfect knowledge",
+        "none_success": "without memory, searching: share fetched",
+        "none_steps": "without memory: mean steps",
+        "ours_steps": "ours: mean steps",
+        "bm25_steps": "retrieval by shared words: mean steps",
+        "in_context_steps": "the whole log in the prompt: mean steps",
+        "ours_prompt_tokens": "tokens in a prompt, ours",
+        "bm25_prompt_tokens": "retrieval",
+        "in_context_prompt_tokens": "the whole log",
+    },
     "swap": {
         "num_answers": "answers streamed through 100 swaps and 20 steps back, model of 0.1 G weights",
         "num_failed": "of them failed",
