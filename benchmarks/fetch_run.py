@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from agent.study.examiner import fitted_prompt
-from agent.study.lines import ITEMS_FILE, append_line, locked, whole_lines
+from agent.study.lines import ITEMS_FILE, append_line, taken_up
 from agent.study.methods import Learner, Remembering
 from agent.study.records import Asked
 from benchmarks.fetch_life import tasks_at
@@ -76,9 +76,7 @@ def run_life(
     Raises:
         BadInput: another process is at it, or the folder's lines are damaged.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder):
-        lines = whole_lines(folder / ITEMS_FILE, FetchLine)
+    with taken_up(folder, FetchLine) as lines:
         learner = make(folder / "memory")
         try:
             for done in life.stops[: len(lines)]:

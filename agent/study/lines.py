@@ -46,8 +46,22 @@ def locked(folder: Path, *, wait_seconds: float = 0.0) -> Iterator[None]:
         yield
 
 
-def cut_unfinished(path: Path) -> None:
-    """Cut off a last line that a dying process left unfinished; only for who holds the folder."""
+@contextmanager
+def taken_up(folder: Path, record: type[Line], *, wait_seconds: float = 0.0) -> Iterator[list[Line]]:
+    """Hold a part's folder, which is made, and have what it has finished; `append_line` adds to it.
+
+    A last line that a dying process left unfinished is cut off, so that the next one does not stand behind it.
+
+    Raises:
+        BadInput: another process holds the folder, or a line cannot be read.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder, wait_seconds=wait_seconds):
+        _cut_unfinished(folder / ITEMS_FILE)
+        yield whole_lines(folder / ITEMS_FILE, record)
+
+
+def _cut_unfinished(path: Path) -> None:
     if not path.is_file():
         return
     content = path.read_bytes()

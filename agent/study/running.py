@@ -10,7 +10,7 @@ from typing import Self
 
 from agent.study.courses import Course
 from agent.study.examiner import Examiner
-from agent.study.lines import ITEMS_FILE, append_line, cut_unfinished, locked, whole_lines
+from agent.study.lines import ITEMS_FILE, append_line, taken_up, whole_lines
 from agent.study.methods import Learner
 from agent.study.records import Stream, Told, UpdateLine
 
@@ -42,11 +42,8 @@ def run_course(
     Raises:
         BadInput: another process is at it, or the folder's lines are damaged.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     begins_anew = course.fresh or only_points
-    with locked(folder, wait_seconds=wait_seconds):
-        cut_unfinished(folder / ITEMS_FILE)
-        lines = finished_lines(folder / ITEMS_FILE)
+    with taken_up(folder, UpdateLine, wait_seconds=wait_seconds) as lines:
         updates = course.points if only_points else range(1, len(course.cohorts) + 1)
         with _LearnerAt(folder, course, stream, make, begins_anew=begins_anew) as at:
             for update in updates[len(lines) :]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent.study.examiner import fitted_prompt
-from agent.study.lines import ITEMS_FILE
+from agent.study.lines import ITEMS_FILE, whole_lines
 from agent.study.methods import Learner, NoMemory
 from agent.study.records import Stream, UpdateCost
 from benchmarks.fetch import main, plan_of
@@ -193,6 +193,7 @@ def test_a_life_is_taken_up_where_it_was_interrupted(tmp_path: Path) -> None:
     items.write_bytes(b"".join(kept[:-1]) + kept[-1][:20])
     again = run_life(tmp_path / "b", life, errands, base, make, method="in_context", seed=0)
     assert [one.rows for one in again] == [one.rows for one in whole]
+    assert whole_lines(items, FetchLine) == again, "what is on disk is whole too"
     assert len(whole) == len(life.stops) and whole[-1].rows and whole[-1].rows[0].prompt_tokens > 20
 
 
