@@ -45,10 +45,10 @@ def run(options: Options) -> int:
     config = read_config(path)
     # What cannot work is better known before the folder is made.
     config.stream(config.seeds[0])
-    base_of(config)
     check_installed(config.methods)
+    fingerprint = base_of(config).fingerprint
     folder = StudyFolder.create(Path(options.out or path.with_suffix("")), config)
-    return _run_to_end(folder, options)
+    return _run_to_end(folder, options, fingerprint)
 
 
 def resume(options: Options) -> int:
@@ -100,7 +100,8 @@ def compare(options: Options) -> int:
     return 0
 
 
-def _run_to_end(folder: "StudyFolder", options: Options) -> int:
+def _run_to_end(folder: "StudyFolder", options: Options, fingerprint: str | None = None) -> int:
+    """`fingerprint` is theta_0's, where it has been loaded already."""
     from agent.study.parts import base_of
     from agent.study.pool import run_parts
     from agent.study.results import write_results
@@ -109,7 +110,7 @@ def _run_to_end(folder: "StudyFolder", options: Options) -> int:
         parts = folder.unfinished()
         try:
             if parts:
-                folder.settle(model_fingerprint=base_of(folder.config).fingerprint)
+                folder.settle(model_fingerprint=fingerprint or base_of(folder.config).fingerprint)
                 with _Bar(folder, is_plain=options.is_plain) as bar:
                     run_parts(folder, parts, jobs=options.jobs, look=bar.look)
         except KeyboardInterrupt:

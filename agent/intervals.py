@@ -75,6 +75,11 @@ class Metric(BaseModel):
     met: bool | None = None
     """Whether the interval's worse end meets the target; None without a target."""
 
+    @property
+    def verdict(self) -> str:
+        """The target and whether it is met, to stand behind a printed figure; empty without a target."""
+        return "" if self.met is None else f"   {self.target}: {'met' if self.met else 'MISSED'}"
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         if not self.low <= self.mean <= self.high:

@@ -265,8 +265,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name, (unit, target) in TARGETS.items()
     }
     for name, metric in metrics.items():
-        verdict = "" if metric.met is None else f"   {metric.target}: {'met' if metric.met else 'MISSED'}"
-        print(f"{name:30} {metric.mean:8.2f}  [{metric.low:.2f}, {metric.high:.2f}] {metric.unit}{verdict}")
+        print(f"{name:30} {metric.mean:8.2f}  [{metric.low:.2f}, {metric.high:.2f}] {metric.unit}{metric.verdict}")
     if options.json is not None:
         is_short = options.quick or options.only is not None
         words = ["python -m benchmarks.bad_updates", *(["--quick"] if options.quick else [])]

@@ -114,8 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             summaries.append(summary_of(folder, plan, plain=True))
     metrics = metrics_of(summaries)
     for name, metric in metrics.items():
-        verdict = "" if metric.met is None else f"   {metric.target}: {'met' if metric.met else 'MISSED'}"
-        print(f"{name:30} {metric.mean:8.3f}  [{metric.low:.3f}, {metric.high:.3f}] {metric.unit}{verdict}")
+        print(f"{name:30} {metric.mean:8.3f}  [{metric.low:.3f}, {metric.high:.3f}] {metric.unit}{metric.verdict}")
     if options.json is not None:
         words = ["python -m benchmarks.demo", *(["--quick"] if options.quick else []), "--json", str(options.json)]
         command = " ".join(words)

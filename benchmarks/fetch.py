@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from agent.circumstances import utc_now
+from agent.cli_arguments import positive
 from agent.intervals import Metric
 from agent.study.lines import ITEMS_FILE, whole_lines
 from benchmarks.fetch_household import HouseholdPlan
@@ -124,24 +125,17 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--episodes", type=_positive, default=50, metavar="N", help="of a life (50)")
+    parser.add_argument("--episodes", type=positive, default=50, metavar="N", help="of a life (50)")
     parser.add_argument("--worlds", default=",".join(WORLDS), metavar="A,B", help=f"({','.join(WORLDS)})")
-    parser.add_argument("--seeds", type=_positive, default=5, metavar="N", help="how many (5)")
+    parser.add_argument("--seeds", type=positive, default=5, metavar="N", help="how many (5)")
     parser.add_argument("--first-seed", type=int, default=0, metavar="K", help="seeds K to K + N - 1 (0)")
     parser.add_argument("--quick", action="store_true", help="one seed, three episodes, short updates: a smoke test")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of updates")
-    parser.add_argument("--jobs", type=_positive, default=1, metavar="J", help="processes, of one thread each (1)")
+    parser.add_argument("--jobs", type=positive, default=1, metavar="J", help="processes, of one thread each (1)")
     parser.add_argument("--work", type=Path, metavar="DIR", help="keep everything here, and go on with what is there")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results file")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="write the picture")
     return parser
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is below 1")
-    return number
 
 
 if __name__ == "__main__":

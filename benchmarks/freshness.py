@@ -279,8 +279,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {exc}", file=sys.stderr)
         return 2
     for name, metric in metrics.items():
-        verdict = "" if metric.met is None else f"   {metric.target}: {'met' if metric.met else 'MISSED'}"
-        print(f"{name:28} {metric.mean:9.3f} {metric.unit}{verdict}")
+        print(f"{name:28} {metric.mean:9.3f} {metric.unit}{metric.verdict}")
     if options.json is not None:
         results = report(
             "freshness", command=_command(options), seeds=[0], metrics=metrics, now=utc_now(), quick=options.quick

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from agent.circumstances import utc_now
+from agent.cli_arguments import positive
 from agent.intervals import Metric
 from agent.seed_model import WEIGHTS_FOLDER
 from agent.study.contestants import METHODS, ONLY_SEQUENTIAL
@@ -127,8 +128,7 @@ def _run(options: argparse.Namespace, words: Sequence[str]) -> int:
 
 
 def _shown(name: str, metric: Metric) -> str:
-    verdict = "" if metric.met is None else f"   {metric.target}: {'met' if metric.met else 'MISSED'}"
-    return f"{name:44} {metric.mean:10.4g}  [{metric.low:.4g}, {metric.high:.4g}] {metric.unit}{verdict}"
+    return f"{name:44} {metric.mean:10.4g}  [{metric.low:.4g}, {metric.high:.4g}] {metric.unit}{metric.verdict}"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -140,11 +140,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     run = parser.add_argument_group("what is run")
     run.add_argument("--protocol", choices=["single", "batch", "sequential"], required=True)
-    run.add_argument("--updates", type=_positive, default=20, metavar="U", help="of single and sequential (20)")
-    run.add_argument("--per-update", type=_positive, default=5, metavar="P", help="experiences, of sequential (5)")
-    run.add_argument("--batches", type=_positive, nargs="+", metavar="B", help="experiences at once, of batch (20 100)")
+    run.add_argument("--updates", type=positive, default=20, metavar="U", help="of single and sequential (20)")
+    run.add_argument("--per-update", type=positive, default=5, metavar="P", help="experiences, of sequential (5)")
+    run.add_argument("--batches", type=positive, nargs="+", metavar="B", help="experiences at once, of batch (20 100)")
     run.add_argument("--methods", metavar="A,B", help="all that mean something in the protocol, unless named")
-    run.add_argument("--seeds", type=_positive, default=5, metavar="N", help="how many (5)")
+    run.add_argument("--seeds", type=positive, default=5, metavar="N", help="how many (5)")
     run.add_argument("--first-seed", type=int, default=0, metavar="K", help="seeds K to K + N - 1 (0)")
     run.add_argument("--quick", action="store_true", help="one seed, two small updates, four methods: a smoke test")
     world = parser.add_argument_group("on what")
@@ -153,24 +153,17 @@ def _parser() -> argparse.ArgumentParser:
     world.add_argument("--data", type=Path, metavar="FILE", help="contexts and questions, instead of the household's")
     world.add_argument("--format", choices=["jsonl", "pwc", "squad"], default="jsonl", help="of --data (jsonl)")
     world.add_argument(
-        "--top", type=_positive, default=TOP, metavar="K", help=f"experiences that retrieval reads ({TOP})"
+        "--top", type=positive, default=TOP, metavar="K", help=f"experiences that retrieval reads ({TOP})"
     )
     world.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of updates; again for more"
     )
     out = parser.add_argument_group("how, and where to")
-    out.add_argument("--jobs", type=_positive, default=1, metavar="J", help="processes, of one thread each (1)")
+    out.add_argument("--jobs", type=positive, default=1, metavar="J", help="processes, of one thread each (1)")
     out.add_argument("--work", type=Path, metavar="DIR", help="keep everything here, and go on with what is there")
     out.add_argument("--json", type=Path, metavar="FILE", help="write the results file")
     out.add_argument("--plots", type=Path, metavar="DIR", help="write pictures")
     return parser
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is below 1")
-    return number
 
 
 if __name__ == "__main__":

@@ -192,8 +192,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         run = measure(QUICK if options.quick else FULL, options.seed, Path(temporary), options.only)
     metrics = metrics_of(run)
     for name, metric in metrics.items():
-        verdict = "" if metric.met is None else f"   {metric.target}: {'met' if metric.met else 'MISSED'}"
-        print(f"{name:30} {metric.mean:8.0f} {metric.unit}{verdict}")
+        print(f"{name:30} {metric.mean:8.0f} {metric.unit}{metric.verdict}")
     for violation in run.violations:
         print(f"seed {options.seed}: {violation}")
     if options.json is not None:

@@ -91,8 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     plan = QUICK if options.quick else FULL
     metrics = metrics_of(run(plan, options.folder))
     for name, metric in metrics.items():
-        verdict = "" if metric.met is None else f"   {metric.target}: {'met' if metric.met else 'MISSED'}"
-        print(f"{name:60} {metric.mean:10.2f}  [{metric.low:.2f}, {metric.high:.2f}] {metric.unit}{verdict}")
+        print(f"{name:60} {metric.mean:10.2f}  [{metric.low:.2f}, {metric.high:.2f}] {metric.unit}{metric.verdict}")
     if options.json is not None:
         quick = ["--quick"] if options.quick else []
         command = " ".join(["python -m benchmarks.log_throughput", *quick, "--json", str(options.json)])

@@ -175,8 +175,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with postgresql_server(options.folder) as url:
         metrics |= metrics_of("postgresql", [measure(url, plan) for _ in range(plan.num_rounds)])
     for name, metric in metrics.items():
-        verdict = "" if metric.met is None else f"   {metric.target}: {'met' if metric.met else 'MISSED'}"
-        print(f"{name:40} {metric.mean:9.4f}  [{metric.low:.4f}, {metric.high:.4f}] {metric.unit}{verdict}")
+        print(f"{name:40} {metric.mean:9.4f}  [{metric.low:.4f}, {metric.high:.4f}] {metric.unit}{metric.verdict}")
     if options.json is not None:
         quick = ["--quick"] if options.quick else []
         words = ["python -m benchmarks.log_wakeup", *quick, "--json", str(options.json)]

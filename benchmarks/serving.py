@@ -212,8 +212,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             ]
     metrics = metrics_of(plan, rounds)
     for metric_name, metric in metrics.items():
-        verdict = "" if metric.met is None else f"   {metric.target}: {'met' if metric.met else 'MISSED'}"
-        print(f"{metric_name:44} {metric.mean:9.3f}  [{metric.low:.3f}, {metric.high:.3f}] {metric.unit}{verdict}")
+        interval = f"[{metric.low:.3f}, {metric.high:.3f}]"
+        print(f"{metric_name:44} {metric.mean:9.3f}  {interval} {metric.unit}{metric.verdict}")
     if options.json is not None:
         quick = ["--quick"] if options.quick else []
         words = ["python -m benchmarks.serving", *quick, "--threads", str(options.threads), "--json", str(options.json)]

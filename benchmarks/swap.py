@@ -307,8 +307,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for failure in sorted(set(ours.failures)):
         print(f"failed: {failure}")
     for metric_name, metric in metrics.items():
-        verdict = "" if metric.met is None else f"   {metric.target}: {'met' if metric.met else 'MISSED'}"
-        print(f"{metric_name:32} {metric.mean:10.4f} {metric.unit}{verdict}")
+        print(f"{metric_name:32} {metric.mean:10.4f} {metric.unit}{metric.verdict}")
     if options.json is not None:
         quick = ["--quick"] if options.quick else []
         command = " ".join(["python -m benchmarks.swap", *quick, "--json", str(options.json)])

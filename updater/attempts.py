@@ -38,6 +38,8 @@ class Start:
     """What the gate measures of the parent's weights."""
     gate_seconds: float
     """What that took: the gate of an attempt takes about as long."""
+    seed: int
+    """Of all chance at this batch."""
     progress: Progress
 
 

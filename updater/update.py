@@ -220,7 +220,7 @@ class Updater:
             return Tried((refused,), settings, frozenset(prepared.refused))
         self.log.store_targets(lease, batch.id, as_records(prepared.experiences, prepared.material))
         self._renew(lease)
-        start = self._start(lease, batch, prepared.material, counts_by_reason(prepared.dropped), progress)
+        start = self._start(lease, batch, prepared.material, counts_by_reason(prepared.dropped), seed, progress)
         first = self._attempt(start, settings, started=started)
         safer = safer_settings(settings, first.refusals)
         if safer is None:
@@ -228,15 +228,16 @@ class Updater:
         return Tried((first, self._attempt(start, safer, started=time.monotonic(), after=first)), safer)
 
     def _start(
-        self, lease: UpdaterLease, batch: Batch, material: Material, dropped: dict[str, int], progress: Progress
-    ) -> Start:
+        self, lease: UpdaterLease, batch: Batch, material: Material, dropped: dict[str, int], seed: int,
+        progress: Progress,
+    ) -> Start:  # fmt: skip
         """The weights and the measures that every attempt at the batch starts from."""
         parent = self.log.head(lease.lineage)
         sums = self.versions.sums(lease.lineage, parent.number)
         began = time.monotonic()
         load_weights(self._theta_n, self.versions.fold(sums))
         before = measure(self._theta_n, gate_sentences(material), self._pad)
-        return Start(lease, batch, parent, sums, material, dropped, before, time.monotonic() - began, progress)
+        return Start(lease, batch, parent, sums, material, dropped, before, time.monotonic() - began, seed, progress)
 
     def _attempt(
         self, start: Start, settings: UpdateSettings, *, started: float, after: Attempt | None = None
@@ -279,7 +280,7 @@ class Updater:
         self.log.renew_updater_lease(lease, lease_seconds=self.settings.lease_seconds)
 
     def _train(self, start: Start, settings: UpdateSettings, *, is_retry: bool, started: float) -> TrainingResult:
-        seed = self._seed(self.log.turn(start.lease.lineage, start.batch.id)) + is_retry
+        seed = start.seed + is_retry
         budget_seconds = math.inf if settings.budget_seconds is None else settings.budget_seconds
         gate_at = started + budget_seconds - start.gate_seconds
         renewed = time.monotonic()

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from agent.study.contestants import METHODS
-from agent.study.courses import Course
+from agent.study.courses import POINT_EVERY, Course
 from agent.study.drift import NUM_EACH
 from agent.study.examiner import NUM_READING
 from agent.study.household import household_stream
@@ -23,7 +23,6 @@ from memory_log.fields import Name, Record
 from updater.settings import UpdateSettings
 
 FRESH: Final = "fresh_lora"
-POINT_EVERY: Final = 5
 MORE_KINDS: Final[tuple[QuestionKind, ...]] = ("verbatim", "reverse", "implication", "never_seen")
 SourceKind = Literal["household", Format]
 

